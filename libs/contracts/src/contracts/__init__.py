@@ -1,0 +1,1 @@
+"""Every fact the services tell each other: one class an event."""

@@ -1,0 +1,199 @@
+"""Units: integers in minor units inside, strict decimal strings at the edges, exact splits.
+
+The only place where one becomes the other. Input is never rounded. Pure.
+"""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, NewType
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, GetCoreSchemaHandler, StringConstraints
+from pydantic_core import core_schema
+
+Fen = NewType("Fen", int)
+Kgce = NewType("Kgce", int)
+KgCoal = NewType("KgCoal", int)
+GramsPerYear = NewType("GramsPerYear", int)
+MuE4 = NewType("MuE4", int)
+
+MINOR_MAX = 2**63 - 1
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A unit people use and the decimal places it has; its minor unit is 10^-places of it."""
+
+    name: str
+    places: int
+
+    @property
+    def scale(self) -> int:
+        return int(10**self.places)
+
+    def pattern(self, signed: bool = False) -> str:
+        fraction = rf"(\.[0-9]{{1,{self.places}}})?" if self.places else ""
+        return ("-?" if signed else "") + r"(0|[1-9][0-9]{0,18})" + fraction
+
+    def parse(self, text: str, *, signed: bool = False) -> int:
+        """The quantity in minor units; ValueError, saying nothing of the text, if malformed."""
+        if len(text) > 40 or not re.fullmatch(self.pattern(signed), text, re.ASCII):
+            raise ValueError(f"须为十进制数字文本，至多{self.places}位小数")
+        whole, _, fraction = text.lstrip("-").partition(".")
+        minor = int(whole) * self.scale + int(fraction.ljust(self.places, "0") or "0")
+        if minor > MINOR_MAX:
+            raise ValueError("数值超出可表示范围")
+        return -minor if text.startswith("-") else minor
+
+    def format(self, minor: int) -> str:
+        """The decimal string with all places of the unit."""
+        whole, fraction = divmod(abs(minor), self.scale)
+        sign = "-" if minor < 0 else ""
+        return f"{sign}{whole}.{fraction:0{self.places}d}" if self.places else f"{sign}{whole}"
+
+
+TCE = Unit("tce", 3)
+TONNE = Unit("t", 3)
+TONNE_PER_YEAR = Unit("t/a", 6)
+MU = Unit("mu", 4)
+YUAN = Unit("yuan", 2)
+
+ASSET_UNITS = {"ENERGY": TCE, "COAL": TONNE}
+
+
+@dataclass(frozen=True)
+class Edge:
+    """Pydantic type of a decimal string at an edge: text outside, minor units inside."""
+
+    unit: Unit
+    positive: bool = False
+    signed: bool = False
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        def read(text: str) -> int:
+            minor = self.unit.parse(text, signed=self.signed)
+            if self.positive and minor <= 0:
+                raise ValueError("必须大于零")
+            return minor
+
+        pattern = f"^{self.unit.pattern(self.signed)}$"
+        return core_schema.no_info_after_validator_function(
+            read,
+            core_schema.str_schema(strict=True),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                self.unit.format, return_schema=core_schema.str_schema()
+            ),
+            metadata={"pydantic_js_updates": {"type": "string", "pattern": pattern}},
+        )
+
+
+QuantityTce = Annotated[Kgce, Edge(TCE, positive=True)]
+QuantityTceOrZero = Annotated[Kgce, Edge(TCE)]
+AmountYuan = Annotated[Fen, Edge(YUAN, positive=True)]
+AmountYuanOrZero = Annotated[Fen, Edge(YUAN)]
+PriceYuan = Annotated[Fen, Edge(YUAN, positive=True)]
+# A quantity whose unit its sale or asset says: text until parsed by ASSET_UNITS[asset].
+Quantity = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,18})(\.[0-9]{1,6})?$")]
+SignedQuantity = Annotated[
+    str, StringConstraints(pattern=r"^-?(0|[1-9][0-9]{0,18})(\.[0-9]{1,6})?$")
+]
+
+_INSTANT = re.compile(
+    r"\d{4}-\d\d-\d\dT([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?(Z|[+-]\d\d:[0-5]\d)", re.ASCII
+)
+
+
+def _read_instant(value: object) -> datetime:
+    if isinstance(value, str):
+        if not _INSTANT.fullmatch(value):
+            raise ValueError("须为带时区偏移的RFC 3339时间")
+        try:
+            value = datetime.fromisoformat(value).astimezone(UTC)
+        except OverflowError:
+            raise ValueError("时间超出可表示范围") from None
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        raise ValueError("须为带时区偏移的RFC 3339时间")
+    return value.astimezone(UTC)
+
+
+def _read_day(value: object) -> date:
+    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII):
+        return date.fromisoformat(value)
+    if type(value) is date:
+        return value
+    raise ValueError("须为YYYY-MM-DD日期")
+
+
+def _edge_of(read: Any, write: Any, form: str) -> Any:
+    class _Schema:
+        @classmethod
+        def __get_pydantic_core_schema__(
+            cls, source: Any, handler: GetCoreSchemaHandler
+        ) -> core_schema.CoreSchema:
+            return core_schema.no_info_plain_validator_function(
+                read,
+                json_schema_input_schema=core_schema.str_schema(),
+                serialization=core_schema.plain_serializer_function_ser_schema(
+                    write, return_schema=core_schema.str_schema()
+                ),
+                metadata={"pydantic_js_updates": {"type": "string", "format": form}},
+            )
+
+    return _Schema
+
+
+def format_instant(at: datetime) -> str:
+    """RFC 3339 in the city's own zone, microseconds kept."""
+    return at.astimezone(SHANGHAI).isoformat()
+
+
+Instant = Annotated[datetime, _edge_of(_read_instant, format_instant, "date-time")]
+Day = Annotated[date, _edge_of(_read_day, date.isoformat, "date")]
+
+
+def _clean(text: str) -> str:
+    # Cc, Cf, Cs: controls, zero-width and direction marks, lone surrogates make twins of names.
+    if any(unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co"} for character in text):
+        raise ValueError("含有不允许的字符")
+    return unicodedata.normalize("NFC", text).strip()
+
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_clean)]
+LongText = Annotated[str, StringConstraints(min_length=1, max_length=4000), AfterValidator(_clean)]
+
+
+class Form(BaseModel):
+    """What stands at an edge: strict, frozen, unknown fields refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def day_of(at: datetime) -> date:
+    """The day on which an instant falls in the city."""
+    return at.astimezone(SHANGHAI).date()
+
+
+def split(total: int, weights: Sequence[int]) -> list[int]:
+    """Shares of `total` by largest remainder, ties to the earlier; they sum to `total` exactly."""
+    whole = sum(weights)
+    shares = [total * weight // whole for weight in weights]
+    by_remainder = sorted(range(len(weights)), key=lambda i: (-(total * weights[i] % whole), i))
+    for i in by_remainder[: total - sum(shares)]:
+        shares[i] += 1
+    return shares
+
+
+def half_up(numerator: int, denominator: int) -> int:
+    """The quotient of two non-negative integers, ROUND_HALF_UP."""
+    return (2 * numerator + denominator) // (2 * denominator)
+
+
+def amount_fen(price_fen: int, quantity_minor: int, unit: Unit) -> Fen:
+    """Money of one award: price of a whole unit × quantity, rounded once to the fen."""
+    return Fen(half_up(price_fen * quantity_minor, unit.scale))

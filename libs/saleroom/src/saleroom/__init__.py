@@ -1,0 +1,1 @@
+"""The sale procedure both trading services follow, by phase; clearing and sealing beside it."""
