@@ -1,0 +1,202 @@
+"""PostgreSQL: tables, the transaction, the instant, ids. Nothing else commits or asks the time."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Literal, TypeVar
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    CursorResult,
+    DateTime,
+    Interval,
+    MetaData,
+    SmallInteger,
+    text,
+)
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlmodel import Field, SQLModel
+from sqlmodel.ext.asyncio.session import AsyncSession
+from ulid import ULID
+
+from marketkit.signing import Signer
+
+T = TypeVar("T")
+Session = AsyncSession
+Role = Literal["scoped", "market", "worker"]
+
+DEADLOCK = "40P01"
+DEADLOCK_RETRIES = 5
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+# Column types, named once so that no table spells them.
+Minor: Any = BigInteger
+UtcInstant: Any = DateTime(timezone=True)
+
+# A frozen process must lose its locks before those who wait for them give up (idle < lock).
+_TIMEOUTS = {
+    "timezone": "UTC",
+    "lock_timeout": "500ms",
+    "statement_timeout": "1500ms",
+    "idle_in_transaction_session_timeout": "5s",
+}
+
+
+class Table(SQLModel):
+    """A row; its table is named after the class. Never validated: rules check first."""
+
+    metadata: ClassVar[MetaData]
+
+    @classmethod
+    def __tablename_of(cls) -> str:
+        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        cls.__tablename__ = cls.__tablename_of()
+        super().__init_subclass__(**options)
+
+
+class KitTable(Table):
+    """Tables every service's database has because of marketkit."""
+
+    metadata = MetaData(naming_convention=NAMING)
+
+
+class House(KitTable, table=True):
+    """The one row that says which life of this database this is, and its clock's offset."""
+
+    __table_args__ = (CheckConstraint("id = 1", name="single"),)
+    id: int = Field(primary_key=True, sa_type=SmallInteger)
+    epoch: int = Field(sa_type=Minor)
+    clock_offset: timedelta = Field(sa_type=Interval)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Whose rows a `scoped` transaction sees: a region's (the city's: all) or an enterprise's."""
+
+    region_code: str = ""
+    uscc: str = ""
+
+
+@dataclass
+class Database:
+    """One service's database and the identity under which it speaks."""
+
+    url: str
+    source: str
+    market: str
+    signer: Signer
+    pool_size: int = 10
+    fixed_instant: datetime | None = None
+    engine: AsyncEngine = field(init=False)
+    _running: set[asyncio.Task[Any]] = field(default_factory=set, init=False)
+
+    def __post_init__(self) -> None:
+        options = " ".join(f"-c {name}={value}" for name, value in _TIMEOUTS.items())
+        self.engine = create_async_engine(
+            self.url,
+            pool_size=self.pool_size,
+            max_overflow=0,
+            pool_timeout=2,
+            pool_pre_ping=True,
+            connect_args={"options": options, "application_name": self.source},
+        )
+
+    @asynccontextmanager
+    async def transaction(
+        self, role: Role, *, scope: Scope | None = None, actor: str = ""
+    ) -> AsyncIterator[Session]:
+        """A session in one of the three roles; committed when the block ends, else rolled back."""
+        async with Session(self.engine, expire_on_commit=False) as session:
+            session.info.update(house=self, actor=actor or self.source)
+            scope = scope or Scope()
+            await sql(
+                session,
+                "SELECT set_config('role', :role, true), "
+                "set_config('app.region', :region, true), set_config('app.uscc', :uscc, true)",
+                role=f"yaosu_{role}",
+                region=scope.region_code,
+                uscc=scope.uscc,
+            )
+            yield session
+            await session.commit()
+
+    async def run(
+        self,
+        work: Callable[[Session], Awaitable[T]],
+        role: Role = "market",
+        *,
+        scope: Scope | None = None,
+        actor: str = "",
+    ) -> T:
+        """What `work` answers, after its transaction has committed.
+
+        A caller that is cancelled leaves the transaction to end by itself, so no connection and no
+        lock is lost with it. Deadlocks are tried again, at most five times.
+        """
+
+        async def attempts() -> T:
+            for attempt in range(DEADLOCK_RETRIES + 1):
+                try:
+                    async with self.transaction(role, scope=scope, actor=actor) as session:
+                        return await work(session)
+                except DBAPIError as error:
+                    if sqlstate(error) != DEADLOCK or attempt == DEADLOCK_RETRIES:
+                        raise
+                await asyncio.sleep(0.005 * 2**attempt)
+            raise AssertionError("unreachable")
+
+        task = asyncio.ensure_future(attempts())
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
+
+    async def close(self) -> None:
+        if self._running:
+            await asyncio.wait(self._running, timeout=5)
+        await self.engine.dispose()
+
+
+async def sql(session: Session, statement: str, **parameters: Any) -> CursorResult[Any]:
+    """One statement of plain SQL in the session's transaction."""
+    return await (await session.connection()).execute(text(statement), parameters)
+
+
+def house(session: Session) -> Database:
+    found: Database = session.info["house"]
+    return found
+
+
+def actor(session: Session) -> str:
+    found: str = session.info["actor"]
+    return found
+
+
+def sqlstate(error: DBAPIError) -> str:
+    """PostgreSQL's five-character code, or an empty string when the connection itself failed."""
+    return getattr(error.orig, "sqlstate", None) or ""
+
+
+async def instant(session: Session) -> datetime:
+    """The service's instant: the database's clock plus its offset. Call it after the row lock."""
+    fixed = house(session).fixed_instant
+    if fixed is not None:
+        return fixed
+    at: datetime = await session.scalar(text("SELECT clock_timestamp() + clock_offset FROM house"))
+    return at
+
+
+def new_id() -> str:
+    """A public id: a ULID, sortable and readable on paper."""
+    return str(ULID())

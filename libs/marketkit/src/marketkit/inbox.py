@@ -1,0 +1,326 @@
+"""Facts taken in: each applied once, in its place, together with the position that says so.
+
+A record from the wire is a hint. Applied is only what carries a good MAC, the owner's epoch, the
+next sequence and the chain; everything else is fetched from the owner's feed.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from prometheus_client import Counter, Gauge
+from sqlalchemy import LargeBinary, SmallInteger, UniqueConstraint
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlmodel import Field, col, select
+
+from marketkit.db import KitTable, Minor, Session, new_id, sql
+from marketkit.errors import Refusal
+from marketkit.outbox import PARTITIONS, Fact, Placed
+from marketkit.signing import ZERO, chain_after, same
+
+F = TypeVar("F", bound=Fact)
+
+APPLIED = Counter("yaosu_inbox_applied_total", "Events applied", ["source"])
+DISCARDED = Counter("yaosu_inbox_discarded_total", "Records not believed", ["source", "reason"])
+PARKED = Gauge("yaosu_inbox_parked", "Events parked", ["source"])
+FORKED = Gauge("yaosu_inbox_forked", "1 if the source contradicts what was read", ["source"])
+
+
+class Position(KitTable, table=True):
+    """How far a source's partition is applied; moves in the transaction that applies."""
+
+    source: str = Field(primary_key=True)
+    partition: int = Field(primary_key=True, sa_type=SmallInteger)
+    epoch: int = Field(sa_type=Minor)
+    sequence: int = Field(sa_type=Minor)
+    chain: bytes = Field(sa_type=LargeBinary)
+    is_forked: bool = False
+
+
+class Parked(KitTable, table=True):
+    """An event that could not be applied: WAITING for a key, BROKEN, or BEHIND such a one."""
+
+    __table_args__ = (UniqueConstraint("source", "partition", "sequence"),)
+    id: str = Field(primary_key=True)
+    source: str
+    partition: int = Field(sa_type=SmallInteger)
+    sequence: int = Field(sa_type=Minor)
+    key: str = Field(index=True)
+    event: bytes = Field(sa_type=LargeBinary)
+    verdict: str
+    waits_for: str = ""
+    error: str = ""
+
+
+class Waiting(Exception):
+    """A reaction needs another aggregate's fact first."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
+
+
+# What a defect or an unknown shape raises; a broken link or a timeout is not among them.
+POISON = (
+    ValueError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError,
+    RuntimeError, Refusal, IntegrityError, Waiting,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Told(Generic[F]):
+    """A fact as it reaches a reaction, with what its envelope says."""
+
+    source: str
+    partition: int
+    sequence: int
+    id: str
+    type: str
+    subject: str
+    key: str
+    time: datetime
+    actor: str
+    region_code: str
+    policy_version: str
+    fact: F
+
+
+Reaction = Callable[[Session, Told[Any]], Awaitable[None]]
+
+
+@dataclass
+class Reactions:
+    """Which facts this reader reacts to. `projection` is the schema a rebuild empties."""
+
+    projection: str
+    by_type: dict[str, tuple[type[Fact], Reaction]] = field(default_factory=dict)
+
+    def to(
+        self, fact: type[F], *markets: str
+    ) -> Callable[[Callable[[Session, Told[F]], Awaitable[None]]], Reaction]:
+        """Register a reaction to a fact of these markets."""
+
+        def register(reaction: Callable[[Session, Told[F]], Awaitable[None]]) -> Reaction:
+            for market in markets:
+                assert fact.type_in(market) not in self.by_type
+                self.by_type[fact.type_in(market)] = (fact, reaction)
+            return reaction
+
+        return register
+
+    async def apply(self, session: Session, event: Placed) -> str:
+        """Run the event's reaction, if it has one; answer the event's key."""
+        envelope = json.loads(event.event)
+        key: str = envelope["partitionkey"]
+        fact_class, reaction = self.by_type.get(envelope["type"], (None, None))
+        if fact_class is not None and reaction is not None:
+            await reaction(session, _told(event, envelope, fact_class))
+        return key
+
+
+def _told(event: Placed, envelope: dict[str, Any], fact_class: type[F]) -> Told[F]:
+    return Told(
+        source=event.source,
+        partition=event.partition,
+        sequence=event.sequence,
+        id=envelope["id"],
+        type=envelope["type"],
+        subject=envelope["subject"],
+        key=envelope["partitionkey"],
+        time=datetime.fromisoformat(envelope["time"]),
+        actor=envelope["actor"],
+        region_code=envelope.get("regioncode", ""),
+        policy_version=envelope.get("policyversion", ""),
+        fact=fact_class.model_validate(envelope["data"]),
+    )
+
+
+class Taken(NamedTuple):
+    """What became of a batch: how many were applied, and whether the next is not what it should be.
+
+    `is_broken_chain`: the event in the very next place, from the owner, does not continue ours.
+    """
+
+    applied_count: int
+    has_hole: bool = False
+    is_broken_chain: bool = False
+
+
+async def position_of(session: Session, source: str, partition: int) -> Position:
+    """The position, locked; made at the log's beginning if there is none."""
+    await session.exec(
+        upsert(Position)
+        .values(
+            source=source, partition=partition, epoch=1, sequence=0, chain=ZERO, is_forked=False
+        )
+        .on_conflict_do_nothing()
+    )
+    query = select(Position).where(Position.source == source, Position.partition == partition)
+    return (await session.exec(query.with_for_update())).one()
+
+
+async def positions_of(session: Session, source: str) -> dict[int, Position]:
+    """Every position of a source, locked in order."""
+    return {part: await position_of(session, source, part) for part in range(PARTITIONS)}
+
+
+async def take_in(
+    session: Session,
+    reactions: Reactions,
+    events: Sequence[tuple[Placed, bytes]],
+    mac_key: bytes,
+    *,
+    singly: bool = False,
+) -> Taken:
+    """Apply what continues the position, in this transaction; drop what is done already.
+
+    Args:
+        session: A transaction of role `worker`.
+        reactions: What to run.
+        events: Events of one source and partition with the MACs they came with, in any order.
+        mac_key: The key only services hold.
+        singly: Each in a savepoint, so that one that fails is parked and the others stand.
+    """
+    first = events[0][0]
+    position = await position_of(session, first.source, first.partition)
+    if position.is_forked:
+        return Taken(0)
+    parked_keys = await _parked_keys(session, first.source)
+    applied = 0
+    for event, mac in sorted(events, key=lambda pair: pair[0].sequence):
+        believed = same(mac, event.mac(mac_key)) and event.epoch == position.epoch
+        if not believed:
+            DISCARDED.labels(event.source, "mac_or_epoch").inc()
+            continue
+        if event.sequence <= position.sequence:
+            continue
+        if event.sequence > position.sequence + 1:
+            return Taken(applied, has_hole=True)
+        if chain_after(position.chain, event.event) != event.chain:
+            DISCARDED.labels(event.source, "chain").inc()
+            return Taken(applied, is_broken_chain=True)
+        await _apply_or_park(session, reactions, event, parked_keys, singly=singly)
+        position.sequence, position.chain = event.sequence, event.chain
+        applied += 1
+    await session.flush()
+    APPLIED.labels(first.source).inc(applied)
+    return Taken(applied)
+
+
+async def _parked_keys(session: Session, source: str) -> set[str]:
+    found = await session.exec(select(Parked.key).where(Parked.source == source).distinct())
+    return set(found.all())
+
+
+async def _apply_or_park(
+    session: Session,
+    reactions: Reactions,
+    event: Placed,
+    parked_keys: set[str],
+    *,
+    singly: bool,
+) -> None:
+    key = _key_of(event)
+    if key in parked_keys:
+        session.add(_parked(event, key, "BEHIND"))
+    elif not singly:
+        await reactions.apply(session, event)
+    else:
+        verdict = await try_apply(session, reactions, event)
+        if verdict is not None:
+            session.add(verdict)
+            parked_keys.add(key)
+
+
+async def try_apply(session: Session, reactions: Reactions, event: Placed) -> Parked | None:
+    """Apply one event in a savepoint; if it cannot be, nothing of it stays but the answered row."""
+    try:
+        async with session.begin_nested():
+            await reactions.apply(session, event)
+            await session.flush()
+    except DBAPIError as error:
+        if not isinstance(error, IntegrityError):
+            raise
+        return _parked(event, _key_of(event), "BROKEN", error=type(error.orig).__name__)
+    except Waiting as wait:
+        return _parked(event, _key_of(event), "WAITING", waits_for=wait.key)
+    except POISON as error:
+        return _parked(event, _key_of(event), "BROKEN", error=f"{type(error).__name__}: {error}")
+    return None
+
+
+def _key_of(event: Placed) -> str:
+    key: str = json.loads(event.event)["partitionkey"]
+    return key
+
+
+def _parked(
+    event: Placed, key: str, verdict: str, *, waits_for: str = "", error: str = ""
+) -> Parked:
+    return Parked(
+        id=new_id(),
+        source=event.source,
+        partition=event.partition,
+        sequence=event.sequence,
+        key=key,
+        event=event.event,
+        verdict=verdict,
+        waits_for=waits_for,
+        error=error[:2000],
+    )
+
+
+async def retry_parked(session: Session, reactions: Reactions, source: str, verdict: str) -> int:
+    """Apply again a source's parked events of one verdict, those behind them following, in order.
+
+    The positions are locked first: the reader's own fence, so that none is parked meanwhile.
+    """
+    await positions_of(session, source)
+    query = select(Parked).where(Parked.source == source)
+    rows = (await session.exec(query.order_by(col(Parked.partition), col(Parked.sequence)))).all()
+    done = 0
+    stuck: set[str] = set()
+    for row in rows:
+        if row.key in stuck or row.verdict not in {verdict, "BEHIND"}:
+            stuck.add(row.key)
+            continue
+        event = Placed(source, row.partition, 0, row.sequence, ZERO, row.event)
+        failed = await try_apply(session, reactions, event)
+        if failed is None:
+            await session.delete(row)
+            done += 1
+        else:
+            row.verdict, row.waits_for, row.error = failed.verdict, failed.waits_for, failed.error
+            stuck.add(row.key)
+    PARKED.labels(source).set(len(rows) - done)
+    return done
+
+
+async def mark_forked(session: Session, source: str) -> None:
+    """Stop a source that contradicts what was read from it, until its epoch is raised."""
+    for position in (await positions_of(session, source)).values():
+        position.is_forked = True
+    FORKED.labels(source).set(1)
+
+
+async def rebuild(session: Session, reactions: Reactions, source: str, epoch: int) -> None:
+    """Empty the projections and start every source over; this source in its new epoch."""
+    found = (await session.exec(select(Position).with_for_update())).all()
+    for position in found:
+        position.sequence, position.chain = 0, ZERO
+        if position.source == source:
+            position.epoch, position.is_forked = epoch, False
+    tables = await sql(
+        session,
+        "SELECT quote_ident(schemaname) || '.' || quote_ident(tablename) AS name "
+        "FROM pg_tables WHERE schemaname = :schema",
+        schema=reactions.projection,
+    )
+    names = ", ".join(row.name for row in tables.all())
+    if names:
+        await sql(session, f"TRUNCATE {names}")
+    await sql(session, "DELETE FROM parked")
+    FORKED.labels(source).set(0)

@@ -1,0 +1,97 @@
+"""Schema changes: one Alembic tree a package, all heads applied to each service's database.
+
+A service's `migrations/env.py` calls `run_migrations`; its revisions call the other functions.
+"""
+
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from alembic import command, context, op
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, text
+
+LOCK = 7_370_500  # one migration at a time, whoever starts it
+
+
+def config(package: str, url: str, libraries: Sequence[str]) -> Config:
+    """Alembic's configuration for a service and the libraries whose tables its database holds."""
+    trees = [_tree(name) for name in (*libraries, package)]
+    found = Config()
+    found.set_main_option("script_location", str(trees[-1]))
+    found.set_main_option("path_separator", "newline")
+    found.set_main_option("version_locations", "\n".join(str(tree / "versions") for tree in trees))
+    found.attributes["url"] = url
+    return found
+
+
+def _tree(package: str) -> Path:
+    file = import_module(package).__file__
+    assert file is not None
+    return Path(file).parent / "migrations"
+
+
+def upgrade(package: str, url: str, libraries: Sequence[str]) -> None:
+    """Bring the database to the newest schema, or leave it as it was."""
+    command.upgrade(config(package, url, libraries), "heads")
+
+
+def run_migrations() -> None:
+    """What `env.py` does: all pending revisions in one transaction, under one lock."""
+    settings = context.config
+    engine = create_engine(settings.attributes["url"])
+    with engine.connect() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+        context.configure(
+            connection=connection,
+            target_metadata=settings.attributes.get("metadata"),
+            include_schemas=True,
+            compare_type=True,
+        )
+        with context.begin_transaction():
+            context.run_migrations()
+        connection.commit()
+    engine.dispose()
+
+
+def grant(table: str, *, scoped: str = "", market: str = "", worker: str = "") -> None:
+    """What each of the three roles may do with a table; what is not named it may not."""
+    for role, rights in (("scoped", scoped), ("market", market), ("worker", worker)):
+        if rights:
+            op.execute(f"GRANT {rights} ON {table} TO yaosu_{role}")
+
+
+def append_only(table: str) -> None:
+    """Refuse every update and delete of a row, whoever asks."""
+    name = table.replace(".", "_")
+    op.execute(
+        f"CREATE TRIGGER {name}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
+        "FOR EACH STATEMENT EXECUTE FUNCTION yaosu_refuse_change()"
+    )
+
+
+def row_security(table: str, *, region: str = "''", uscc: str = "''") -> None:
+    """Let `scoped` see and write only rows of its region or its enterprise; the others all.
+
+    Args:
+        table: The table.
+        region: SQL expression of the row's region code.
+        uscc: SQL expression of the row's enterprise.
+    """
+    op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
+    op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
+    op.execute(
+        f"CREATE POLICY scoped ON {table} TO yaosu_scoped "
+        f"USING (yaosu_sees({region}, {uscc})) WITH CHECK (yaosu_sees({region}, {uscc}))"
+    )
+    op.execute(
+        f"CREATE POLICY spanning ON {table} TO yaosu_market, yaosu_worker "
+        "USING (true) WITH CHECK (true)"
+    )
+
+
+def heads(package: str, libraries: Sequence[str]) -> frozenset[str]:
+    """The revisions a database must have for this program to serve."""
+    scripts = ScriptDirectory.from_config(config(package, "", libraries))
+    return frozenset(scripts.get_heads())

@@ -1,0 +1,217 @@
+"""The outbox, the log it is sequenced into, and the relay's place: how facts leave a database.
+
+`tell` is the only way to publish. The sequencer gives each fact its place under the heads' lock.
+"""
+
+import json
+from datetime import UTC, datetime
+from typing import ClassVar, NamedTuple
+
+from sqlalchemy import CheckConstraint, Identity, LargeBinary, SmallInteger, delete, insert
+from sqlmodel import Field, col, select
+
+from marketkit.db import House, KitTable, Minor, Session, actor, house, instant, new_id, sql
+from marketkit.signing import chain_after, partition_of, wire_mac
+from marketkit.units import Form
+
+PARTITIONS = 6
+EVENT_BYTES_MAX = 512 * 1024
+SEQUENCE_BATCH = 500
+
+
+class Fact(Form):
+    """What happened, as others are told it. Subclasses live in `contracts`, one class an event."""
+
+    kind: ClassVar[str]
+    version: ClassVar[int] = 1
+    # A step of a sale is sealed by a signed checkpoint as soon as it is in the log.
+    is_step: ClassVar[bool] = False
+
+    @classmethod
+    def type_in(cls, market: str) -> str:
+        return f"yaosu.{market}.{cls.kind}.v{cls.version}"
+
+
+class Outbox(KitTable, table=True):
+    """Facts told and not yet sequenced: nearly always empty."""
+
+    __table_args__ = (
+        CheckConstraint(f"octet_length(event) <= {EVENT_BYTES_MAX}", name="event_size"),
+    )
+    id: int | None = Field(
+        default=None, primary_key=True, sa_type=Minor, sa_column_args=[Identity()]
+    )
+    key: str
+    is_step: bool
+    event: bytes = Field(sa_type=LargeBinary)
+
+
+class Log(KitTable, table=True):
+    """Every fact for ever, each in its place; insert-only by trigger."""
+
+    __table_args__ = (
+        CheckConstraint(f"octet_length(event) <= {EVENT_BYTES_MAX}", name="event_size"),
+    )
+    partition: int = Field(primary_key=True, sa_type=SmallInteger)
+    sequence: int = Field(primary_key=True, sa_type=Minor)
+    key: str
+    chain: bytes = Field(sa_type=LargeBinary)
+    event: bytes = Field(sa_type=LargeBinary)
+
+
+class PartitionHead(KitTable, table=True):
+    partition: int = Field(primary_key=True, sa_type=SmallInteger)
+    sequence: int = Field(sa_type=Minor)
+    chain: bytes = Field(sa_type=LargeBinary)
+
+
+class RelayPosition(KitTable, table=True):
+    """How far the relay has the broker's word for."""
+
+    partition: int = Field(primary_key=True, sa_type=SmallInteger)
+    sequence: int = Field(sa_type=Minor)
+
+
+class Sequenced(NamedTuple):
+    event_count: int
+    has_step: bool
+
+
+class Placed(NamedTuple):
+    """An event in its place, as the wire and the feed carry it."""
+
+    source: str
+    partition: int
+    epoch: int
+    sequence: int
+    chain: bytes
+    event: bytes
+
+    def mac(self, key: bytes) -> bytes:
+        place = f"{self.source}|{self.partition}|{self.epoch}|{self.sequence}"
+        return wire_mac(key, place, self.chain, self.event)
+
+
+async def tell(
+    session: Session,
+    fact: Fact,
+    *,
+    key: str,
+    subject: str = "",
+    region_code: str = "",
+    policy_version: str = "",
+    at: datetime | None = None,
+) -> str:
+    """Put the fact in the outbox, in this transaction; answer its event id.
+
+    Lock the aggregate first and tell last: then the order of a key's events is the order of its
+    changes.
+
+    Args:
+        key: The aggregate whose events stay in order; all events of one sale have the sale's.
+        subject: The aggregate's id, if it is not the key.
+        at: The instant of the change, else asked for now.
+    """
+    speaker = house(session)
+    event_id = new_id()
+    event: dict[str, object] = {
+        "specversion": "1.0",
+        "id": event_id,
+        "source": speaker.source,
+        "type": fact.type_in(speaker.market),
+        "subject": subject or key,
+        "time": (at or await instant(session)).astimezone(UTC).isoformat(),
+        "datacontenttype": "application/json",
+        "dataschema": f"/schemas/{fact.type_in(speaker.market)}.json",
+        "partitionkey": key,
+        "actor": actor(session),
+    }
+    optional = {"regioncode": region_code, "policyversion": policy_version}
+    event |= {name: value for name, value in optional.items() if value}
+    event["data"] = fact.model_dump(mode="json")
+    stored = json.dumps(event, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    await session.exec(
+        insert(Outbox).values(key=key, is_step=fact.is_step, event=stored.encode("utf-8"))
+    )
+    await sql(session, "SELECT pg_notify('outbox', '')")
+    return event_id
+
+
+async def sequence(session: Session) -> Sequenced:
+    """Move up to 500 outbox rows into the log, in order; who does not hold the heads waits.
+
+    The heads' row locks, taken in the transaction that writes, are the fence: any number of
+    sequencers may run, and one that was frozen finds its transaction gone.
+    """
+    heads = await heads_of(session, lock=True)
+    waiting = list(
+        (await session.exec(select(Outbox).order_by(col(Outbox.id)).limit(SEQUENCE_BATCH))).all()
+    )
+    if not waiting:
+        return Sequenced(0, False)
+    rows = []
+    moved = set()
+    for told in waiting:
+        head = heads[partition_of(told.key, PARTITIONS)]
+        head.sequence += 1
+        head.chain = chain_after(head.chain, told.event)
+        moved.add(head.partition)
+        rows.append(
+            {
+                "partition": head.partition,
+                "sequence": head.sequence,
+                "key": told.key,
+                "chain": head.chain,
+                "event": told.event,
+            }
+        )
+    await session.exec(insert(Log), params=rows)
+    await session.exec(delete(Outbox).where(col(Outbox.id).in_([told.id for told in waiting])))
+    await sql(session, "SELECT pg_notify('log', '')")
+    return Sequenced(len(waiting), any(told.is_step for told in waiting))
+
+
+async def heads_of(session: Session, *, lock: bool = False) -> dict[int, PartitionHead]:
+    """The head of every partition, by partition."""
+    query = select(PartitionHead).order_by(col(PartitionHead.partition))
+    found = await session.exec(query.with_for_update() if lock else query)
+    return {head.partition: head for head in found.all()}
+
+
+async def epoch_of(session: Session) -> int:
+    """Which life of this database speaks: raised by a restore that lost commits."""
+    return (await session.exec(select(House.epoch))).one()
+
+
+async def placed(session: Session, partition: int, first: int, limit: int) -> list[Placed]:
+    """Up to `limit` events of a partition from sequence `first` on, in order."""
+    epoch = await epoch_of(session)
+    found = await session.exec(
+        select(Log)
+        .where(Log.partition == partition, Log.sequence >= first)
+        .order_by(col(Log.sequence))
+        .limit(limit)
+    )
+    source = house(session).source
+    return [
+        Placed(source, row.partition, epoch, row.sequence, row.chain, row.event)
+        for row in found.all()
+    ]
+
+
+async def unsent(session: Session, limit: int) -> list[Placed]:
+    """What the relay has still to send, at most `limit` of each partition."""
+    sent = await session.exec(select(RelayPosition).order_by(col(RelayPosition.partition)))
+    batches = [await placed(session, row.partition, row.sequence + 1, limit) for row in sent.all()]
+    return [event for batch in batches for event in batch]
+
+
+async def note_sent(session: Session, partition: int, sequence: int) -> None:
+    """Remember the broker's word that a partition is sent up to `sequence`; never goes back."""
+    await sql(
+        session,
+        "UPDATE relay_position SET sequence = greatest(sequence, :sequence) "
+        "WHERE partition = :partition",
+        sequence=sequence,
+        partition=partition,
+    )

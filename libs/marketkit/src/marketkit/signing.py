@@ -1,0 +1,88 @@
+"""Digests, MACs and signatures: SM3 for the chain, HMAC-SM3 on the wire, Ed25519 for evidence."""
+
+import base64
+import hashlib
+import hmac
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+ZERO = bytes(32)
+
+
+def sm3(message: bytes) -> bytes:
+    return hashlib.new("sm3", message).digest()
+
+
+def chain_after(chain: bytes, event: bytes) -> bytes:
+    """The chain value of an event whose predecessor's is `chain`; before the first it is ZERO."""
+    return sm3(chain + event)
+
+
+def partition_of(key: str, partition_count: int) -> int:
+    """Our own hash, so that clients in any language agree where a key lives."""
+    return int.from_bytes(sm3(key.encode())[:8], "big") % partition_count
+
+
+def wire_mac(key: bytes, place: str, chain: bytes, event: bytes) -> bytes:
+    """HMAC-SM3 over `source|partition|epoch|sequence` and the bytes that stand there."""
+    return hmac.new(key, place.encode() + b"|" + chain + event, "sm3").digest()
+
+
+def same(left: bytes, right: bytes) -> bool:
+    return hmac.compare_digest(left, right)
+
+
+def b64(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def unb64(text: str) -> bytes:
+    """The bytes of unpadded base64url; ValueError if it is anything else."""
+    raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    if b64(raw) != text:
+        raise ValueError("not canonical base64url")
+    return raw
+
+
+def key_id(public: bytes) -> str:
+    return hashlib.sha256(public).hexdigest()[:16]
+
+
+def canonical(document: object) -> bytes:
+    """The one JSON form that is signed: sorted keys, no spaces, UTF-8."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+@dataclass(frozen=True)
+class Signer:
+    """A service's Ed25519 key: signs checkpoints and receipts."""
+
+    private: Ed25519PrivateKey
+
+    @classmethod
+    def read(cls, path: Path) -> "Signer":
+        return cls(Ed25519PrivateKey.from_private_bytes(unb64(path.read_text("ascii").strip())))
+
+    @property
+    def public(self) -> bytes:
+        return self.private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+    @property
+    def kid(self) -> str:
+        return key_id(self.public)
+
+    def sign(self, message: bytes) -> bytes:
+        return self.private.sign(message)
+
+
+def verify(public: bytes, message: bytes, signature: bytes) -> bool:
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
+    except InvalidSignature:
+        return False
+    return True
