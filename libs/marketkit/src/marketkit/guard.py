@@ -1,0 +1,77 @@
+"""What a request must survive before a handler sees it. Pure ASGI, so nothing is buffered twice."""
+
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from marketkit.errors import Refusal, Unreadable
+from marketkit.strict_json import loads
+
+BODY_BYTES_MAX = 256 * 1024
+_WITH_BODY = {"POST", "PUT", "PATCH", "DELETE"}
+
+
+class BodyTooLarge(Refusal):
+    title = "请求体过大"
+    status = 413
+
+
+class MediaTypeUnsupported(Refusal):
+    title = "只接受application/json（UTF-8，不压缩），请在Content-Type中注明"
+    status = 415
+
+
+class Guard:
+    """Refuses bodies that are too large, of another type, or not strict JSON; passes the rest on."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] not in _WITH_BODY:
+            await self.app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        body = await _body(headers, receive)
+        if body:
+            _check_type(headers)
+            loads(body)
+        await self.app(scope, _replay(body, receive), send)
+
+
+async def _body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
+    if int(headers.get(b"content-length", b"0")) > BODY_BYTES_MAX:
+        raise BodyTooLarge()
+    chunks = []
+    size = 0
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Unreadable()
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        more = message.get("more_body", False)
+        if size > BODY_BYTES_MAX:
+            raise BodyTooLarge()
+    return b"".join(chunks)
+
+
+def _check_type(headers: dict[bytes, bytes]) -> None:
+    media, _, parameters = headers.get(b"content-type", b"").decode("latin-1").partition(";")
+    charset = parameters.strip().lower()
+    if (
+        media.strip().lower() != "application/json"
+        or charset not in {"", "charset=utf-8", 'charset="utf-8"'}
+        or headers.get(b"content-encoding", b"identity") != b"identity"
+    ):
+        raise MediaTypeUnsupported()
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    pending: list[dict[str, Any]] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return pending.pop() if pending else await receive()
+
+    return again

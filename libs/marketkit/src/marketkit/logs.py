@@ -1,0 +1,40 @@
+"""Structured logs: one JSON object a line on standard output, English, without people's data."""
+
+import logging
+import sys
+
+import structlog
+
+_SHARED: list[structlog.typing.Processor] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.processors.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
+    structlog.processors.format_exc_info,
+]
+
+
+def configure(service: str, env: str) -> None:
+    """Send our own lines and those of libraries through one JSON renderer."""
+    renderer = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=_SHARED,
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
+    )
+    output = logging.StreamHandler(sys.stdout)
+    output.setFormatter(renderer)
+    root = logging.getLogger()
+    root.handlers[:] = [output]
+    root.setLevel(logging.INFO)
+    for quiet in ("httpx", "aiokafka", "alembic", "uvicorn.access"):
+        logging.getLogger(quiet).setLevel(logging.WARNING)
+    structlog.configure(
+        processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(service=service, env=env)
+
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger("yaosu")
