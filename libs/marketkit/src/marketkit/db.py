@@ -62,7 +62,8 @@ class Table(SQLModel):
         return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
 
     def __init_subclass__(cls, **options: Any) -> None:
-        cls.__tablename__ = cls.__tablename_of()
+        if "__tablename__" not in cls.__dict__:
+            cls.__tablename__ = cls.__tablename_of()
         super().__init_subclass__(**options)
 
 
@@ -83,7 +84,7 @@ class House(KitTable, table=True):
 
 @dataclass(frozen=True)
 class Scope:
-    """Whose rows a `scoped` transaction sees: a region's (the city's: all) or an enterprise's."""
+    """Whose rows a `scoped` transaction sees: a region's (`*`: all) or an enterprise's."""
 
     region_code: str = ""
     uscc: str = ""

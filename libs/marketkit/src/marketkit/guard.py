@@ -22,7 +22,7 @@ class MediaTypeUnsupported(Refusal):
 
 
 class Guard:
-    """Refuses bodies that are too large, of another type, or not strict JSON; passes the rest on."""
+    """Refuses bodies too large, of another type, or not strict JSON; passes the rest on."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

@@ -52,7 +52,7 @@ class Caller:
         """What a `scoped` transaction of this caller sees."""
         if "enterprise" in self.roles:
             return Scope(uscc=self.uscc)
-        return Scope(region_code=self.region_code)
+        return Scope(region_code="*" if self.is_citywide else self.region_code)
 
     @property
     def is_citywide(self) -> bool:

@@ -1,6 +1,6 @@
-"""Schema changes: one Alembic tree a package, all heads applied to each service's database.
+"""Schema changes: a folder of Alembic revisions a package, all heads applied to a database.
 
-A service's `migrations/env.py` calls `run_migrations`; its revisions call the other functions.
+`alembic/env.py` calls `run_migrations`; the revisions call the functions on roles and rows.
 """
 
 from collections.abc import Sequence
@@ -17,19 +17,19 @@ LOCK = 7_370_500  # one migration at a time, whoever starts it
 
 def config(package: str, url: str, libraries: Sequence[str]) -> Config:
     """Alembic's configuration for a service and the libraries whose tables its database holds."""
-    trees = [_tree(name) for name in (*libraries, package)]
+    trees = [_folder(name, "revisions") for name in (*libraries, package)]
     found = Config()
-    found.set_main_option("script_location", str(trees[-1]))
+    found.set_main_option("script_location", str(_folder("marketkit", "alembic")))
     found.set_main_option("path_separator", "newline")
-    found.set_main_option("version_locations", "\n".join(str(tree / "versions") for tree in trees))
+    found.set_main_option("version_locations", "\n".join(str(tree) for tree in trees))
     found.attributes["url"] = url
     return found
 
 
-def _tree(package: str) -> Path:
+def _folder(package: str, name: str) -> Path:
     file = import_module(package).__file__
     assert file is not None
-    return Path(file).parent / "migrations"
+    return Path(file).parent / name
 
 
 def upgrade(package: str, url: str, libraries: Sequence[str]) -> None:

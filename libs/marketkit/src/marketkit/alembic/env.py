@@ -1,0 +1,3 @@
+from marketkit.migrations import run_migrations
+
+run_migrations()

@@ -1,0 +1,141 @@
+"""The doors of a service: who may come in by a route, and how a command or a question goes on."""
+
+import hashlib
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, Request, Response
+from pydantic import BaseModel
+
+from marketkit.batch import Answer, Command, execute
+from marketkit.db import Database, Role, Session
+from marketkit.errors import Forbidden, Unauthenticated, Unreadable
+from marketkit.identity import Caller, Verifier
+from marketkit.signing import canonical
+from marketkit.strict_json import loads
+
+T = TypeVar("T")
+
+_KEY = re.compile(r"[!-~]{1,200}", re.ASCII)
+
+
+class IdempotencyKeyMissing(Unreadable):
+    title = "缺少幂等键Idempotency-Key，或其格式有误"
+
+
+def open_to(*roles: str, department: str = "", is_public: bool = True) -> dict[str, Any]:
+    """Arguments of a route: who may call it, and whether the gateway forwards it.
+
+    `anyone` needs no token. A department narrows `bureau_officer`. OpenAPI says the same.
+    """
+
+    def admit(request: Request) -> None:
+        request.state.caller = None
+        if "anyone" not in roles:
+            request.state.caller = _admitted(request, frozenset(roles), department)
+
+    said = {"x-roles": list(roles), "x-public": is_public}
+    return {
+        "dependencies": [Depends(admit)],
+        "openapi_extra": said | ({"x-department": department} if department else {}),
+    }
+
+
+class RoleNotAllowed(Forbidden):
+    title = "您的角色无权进行此操作"
+
+
+def _admitted(request: Request, roles: frozenset[str], department: str) -> Caller:
+    credentials = request.headers.getlist("authorization")
+    if len(credentials) > 1:
+        raise Unreadable()
+    scheme, _, token = "".join(credentials).partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthenticated()
+    verifier: Verifier = request.app.state.verifier
+    caller = verifier.caller(token)
+    held = caller.roles & roles
+    if held == {"bureau_officer"} and department and caller.department != department:
+        held = frozenset()
+    if not held:
+        raise RoleNotAllowed()
+    return caller
+
+
+@dataclass(frozen=True)
+class Commanded:
+    """A command as it came in: its caller, key and fingerprint. `run` gives it its one effect."""
+
+    house: Database
+    caller: Caller
+    key: str
+    fingerprint: bytes
+    trace_id: str
+
+    async def run(
+        self,
+        action: Callable[[Session], Awaitable[BaseModel]],
+        *,
+        status: int = 200,
+        location: str = "",
+        role: Role = "market",
+    ) -> Response:
+        """The answer of an action of one command; `location` is filled from its fields."""
+
+        async def alone(session: Session, _: list[None]) -> list[BaseModel]:
+            return [await action(session)]
+
+        command = Command(self.caller.sub, self.key, self.fingerprint, None, status, location)
+        answers = await self.house.run(
+            lambda session: execute(session, [command], alone),
+            role,
+            scope=self.caller.scope,
+            actor=self.caller.sub,
+        )
+        return _response(answers[0])
+
+
+def _response(answer: Answer) -> Response:
+    headers = {"Location": answer.location} if answer.location else {}
+    if answer.retry_after_s:
+        headers["Retry-After"] = str(answer.retry_after_s)
+    kind = "application/json" if answer.status < 400 else "application/problem+json"
+    return Response(answer.body, answer.status, headers, media_type=kind)
+
+
+async def _commanded(request: Request) -> Commanded:
+    keys = request.headers.getlist("idempotency-key")
+    if len(keys) != 1 or not _KEY.fullmatch(keys[0]):
+        raise IdempotencyKeyMissing()
+    body = await request.body()
+    said = canonical([request.method, request.url.path, loads(body) if body else None])
+    return Commanded(
+        request.app.state.house,
+        request.state.caller,
+        keys[0],
+        hashlib.sha256(said).digest(),
+        request.state.trace_id,
+    )
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question as it came in: its caller, if any, and the database that answers."""
+
+    house: Database
+    caller: Caller | None
+
+    async def run(self, look: Callable[[Session], Awaitable[T]], role: Role = "scoped") -> T:
+        """What a look-up finds among the rows this caller may see."""
+        scope = self.caller.scope if self.caller else None
+        return await self.house.run(look, role, scope=scope)
+
+
+def _asked(request: Request) -> Asked:
+    return Asked(request.app.state.house, request.state.caller)
+
+
+CommandDep = Annotated[Commanded, Depends(_commanded)]
+AskDep = Annotated[Asked, Depends(_asked)]

@@ -1,0 +1,161 @@
+"""One program per service: it reads its settings, serves, works or both, and stops in time."""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import uvicorn
+from fastapi import FastAPI
+
+from marketkit import inner, migrations, worker
+from marketkit.db import Database, House
+from marketkit.identity import Verifier
+from marketkit.logs import configure, log
+from marketkit.settings import Settings
+from marketkit.signing import Signer, unb64
+from marketkit.web import create_app
+from marketkit.worker import Loop
+
+ROLES = ("all", "api", "worker", "opener", "migrate")
+DRAIN_S = 5
+WATCHDOG_S = 12.0
+
+
+class ClockMovedInProduction(SystemExit):
+    """Production refuses to start with a clock that was moved."""
+
+
+@dataclass
+class Parts:
+    """What a running service is made of; made once, passed down."""
+
+    settings: Settings
+    house: Database
+    verifier: Verifier
+    mac_key: bytes
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Parts":
+        signer = Signer.read(settings.keys_dir / "signing.key")
+        house = Database(
+            settings.database_url, settings.source, settings.market, signer, settings.pool_size
+        )
+        verifier = Verifier.read(settings.keys_dir / "trust.json")
+        mac_key = unb64((settings.keys_dir / "mac.key").read_text("ascii").strip())
+        return cls(settings, house, verifier, mac_key)
+
+    def standard_loops(self, ticks: Sequence[worker.Tick] = ()) -> list[Loop]:
+        settings = self.settings
+        return worker.standard_loops(
+            self.house, settings.kafka_servers, settings.topic, self.mac_key, ticks
+        )
+
+
+@dataclass(frozen=True)
+class Program:
+    """A service: its package, the libraries whose tables it holds, and how its parts are made."""
+
+    package: str
+    libraries: Sequence[str]
+    settings: Callable[[], Settings]
+    app: Callable[[Parts], FastAPI]
+    loops: Callable[[Parts], list[Loop]]
+    opener_loops: Callable[[Parts], list[Loop]] = lambda parts: []
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        # Two servers and the loops share one handler, set in `_serve`.
+        yield
+
+
+def main(program: Program, arguments: Sequence[str] | None = None) -> None:
+    """Run the program in the role its command line names."""
+    parser = argparse.ArgumentParser(prog=program.package)
+    parser.add_argument("--role", choices=ROLES, default="all")
+    role: str = parser.parse_args(arguments).role
+    settings = program.settings()
+    configure(settings.service, settings.env)
+    if role == "migrate":
+        migrations.upgrade(program.package, settings.migrate_url, program.libraries)
+        return
+    asyncio.run(_serve(program, Parts.of(settings), role))
+
+
+async def _serve(program: Program, parts: Parts, role: str) -> None:
+    await _check_clock(parts)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, _stop, parts, stop)
+    servers = _servers(program, parts, role)
+    loops = program.loops(parts) if role in {"all", "worker"} else []
+    loops += program.opener_loops(parts) if role in {"all", "opener"} else []
+    log.info("started", role=role)
+    serving = [asyncio.create_task(server.serve()) for server in servers]
+    working = asyncio.create_task(worker.run(loops, stop))
+    await asyncio.wait([*serving, working], return_when=asyncio.FIRST_COMPLETED)
+    _stop(parts, stop)
+    for server in servers:
+        server.should_exit = True
+    await asyncio.gather(*serving, working, return_exceptions=True)
+    await parts.house.close()
+    log.info("stopped", role=role)
+
+
+def _stop(parts: Parts, stop: asyncio.Event) -> None:
+    if not stop.is_set():
+        # Whatever hangs, the process is gone after twelve seconds.
+        watchdog = threading.Timer(WATCHDOG_S, os._exit, (70,))
+        watchdog.daemon = True
+        watchdog.start()
+    parts.stopping.set()
+    stop.set()
+
+
+def _servers(program: Program, parts: Parts, role: str) -> list[_Server]:
+    public = program.app(parts)
+    settings = parts.settings
+    revisions = migrations.heads(program.package, program.libraries)
+    routers = [
+        inner.health_routes(revisions),
+        inner.feed_routes(parts.mac_key),
+        inner.clock_routes(settings.env),
+    ]
+    inside = create_app(parts.house, parts.verifier, public.title, routers)
+    inside.state.is_stopping = parts.stopping.is_set
+    inner.add_documents(inside, public)
+    apps = [(inside, settings.inner_port)]
+    if role in {"all", "api"}:
+        apps.append((public, settings.api_port))
+    return [_Server(_uvicorn(app, settings.host, port)) for app, port in apps]
+
+
+def _uvicorn(app: FastAPI, host: str, port: int) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=DRAIN_S,
+        timeout_keep_alive=75,
+        http="h11",
+    )
+
+
+async def _check_clock(parts: Parts) -> None:
+    if parts.settings.env != "prod":
+        return
+    async with parts.house.transaction("worker") as session:
+        house = await session.get_one(House, 1)
+    if house.clock_offset != timedelta(0):
+        raise ClockMovedInProduction("the clock of this database was moved: not for production")

@@ -1,0 +1,201 @@
+"""Reads other services' logs: hints from the wire, the sure way by the feed, always compared."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from prometheus_client import Gauge
+from sqlalchemy import LargeBinary
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlmodel import Field, func, select
+
+from marketkit.db import Database, KitTable, Minor, Session
+from marketkit.feed import Feed, Heads
+from marketkit.inbox import (
+    POISON,
+    Position,
+    Reactions,
+    Taken,
+    mark_forked,
+    positions_of,
+    rebuild,
+    retry_parked,
+    take_in,
+)
+from marketkit.kafka import Hint, listening
+from marketkit.logs import log
+from marketkit.outbox import Placed
+from marketkit.worker import Loop
+
+LAG = Gauge("yaosu_inbox_lag_events", "Events in the owner's log not yet applied", ["source"])
+COMPARE_EVERY_S = 2.0
+
+
+class SourceCheckpoint(KitTable, table=True):
+    """An owner's signed checkpoint, kept so that a later rewrite of its log shows."""
+
+    source: str = Field(primary_key=True)
+    id: int = Field(primary_key=True, sa_type=Minor)
+    body: bytes = Field(sa_type=LargeBinary)
+    kid: str
+    signature: bytes = Field(sa_type=LargeBinary)
+
+
+@dataclass
+class Reader:
+    """Applies one source's facts. Start, heal and rebuild are one thing: follow the feed."""
+
+    house: Database
+    feed: Feed
+    reactions: Reactions
+    mac_key: bytes
+
+    async def on_hints(self, hints: Sequence[Hint]) -> None:
+        """Apply what the wire brought if it fits; else ask the owner."""
+        batches: dict[int, list[tuple[Placed, bytes]]] = defaultdict(list)
+        for hint in hints:
+            found = self._read(hint)
+            if found is not None:
+                batches[hint.partition].append(found)
+        for partition, events in batches.items():
+            taken = await self._take(events)
+            if taken.has_hole or taken.is_broken_chain:
+                await self.follow(partition)
+
+    def _read(self, hint: Hint) -> tuple[Placed, bytes] | None:
+        headers = dict(hint.headers)
+        try:
+            event = Placed(
+                self.feed.source,
+                hint.partition,
+                int(headers["epoch"]),
+                int(headers["sequence"]),
+                headers["chain"],
+                hint.value or b"",
+            )
+            return event, headers["mac"]
+        except (KeyError, ValueError):
+            return None
+
+    async def _take(self, events: Sequence[tuple[Placed, bytes]]) -> Taken:
+        try:
+            return await self.house.run(
+                lambda session: take_in(session, self.reactions, events, self.mac_key), "worker"
+            )
+        except POISON as error:
+            log.warning("batch_taken_singly", source=self.feed.source, reason=type(error).__name__)
+        return await self.house.run(
+            lambda session: take_in(session, self.reactions, events, self.mac_key, singly=True),
+            "worker",
+        )
+
+    async def follow(self, partition: int) -> None:
+        """Fetch from the position on until there is no more; stop the source if it contradicts."""
+        while True:
+            positions = await self._positions()
+            position = positions[partition]
+            events = await self.feed.events(partition, position.sequence + 1)
+            if not events or position.is_forked:
+                return
+            if events[0][0].epoch != position.epoch:
+                return  # compare() judges epochs
+            taken = await self._take(events)
+            if taken.is_broken_chain:
+                await self._fork()
+            if not taken.applied_count:
+                return
+
+    async def compare(self) -> None:
+        """Hold the owner's heads against our positions: follow, rebuild, or stop the source."""
+        heads = await self.feed.heads()
+        positions = await self._positions()
+        LAG.labels(self.feed.source).set(
+            sum(max(0, heads.by_partition[n].sequence - at.sequence) for n, at in positions.items())
+        )
+        epoch = positions[0].epoch
+        if heads.epoch > epoch:
+            log.warning("source_epoch_raised", source=self.feed.source, epoch=heads.epoch)
+            await self.house.run(
+                lambda session: rebuild(session, self.reactions, self.feed.source, heads.epoch),
+                "worker",
+            )
+        elif heads.epoch < epoch or any(
+            _contradicts(heads, number, at) for number, at in positions.items()
+        ):
+            await self._fork()
+        positions = await self._positions()
+        for number, at in positions.items():
+            if not at.is_forked and heads.by_partition[number].sequence > at.sequence:
+                await self.follow(number)
+        await self._keep_checkpoints()
+
+    async def _positions(self) -> dict[int, Position]:
+        return await self.house.run(
+            lambda session: positions_of(session, self.feed.source), "worker"
+        )
+
+    async def _fork(self) -> None:
+        log.error("source_forked", source=self.feed.source)
+        await self.house.run(lambda session: mark_forked(session, self.feed.source), "worker")
+
+    async def _keep_checkpoints(self) -> None:
+        async def last(session: Session) -> int:
+            query = select(func.max(SourceCheckpoint.id))
+            found = await session.exec(query.where(SourceCheckpoint.source == self.feed.source))
+            return found.one() or 0
+
+        rows = [
+            {"source": self.feed.source, **signed._asdict()}
+            async for signed in self.feed.checkpoints(await self.house.run(last, "worker"))
+        ]
+        if not rows:
+            return
+
+        async def keep(session: Session) -> None:
+            await session.exec(
+                upsert(SourceCheckpoint).on_conflict_do_nothing(),
+                params=rows,
+            )
+
+        await self.house.run(keep, "worker")
+
+    async def retry_waiting(self) -> int:
+        """Try again what waited for another aggregate; answer how many were applied."""
+        return await self.house.run(
+            lambda session: retry_parked(session, self.reactions, self.feed.source, "WAITING"),
+            "worker",
+        )
+
+    async def compare_forever(self) -> None:
+        while True:
+            await self.compare()
+            await self.retry_waiting()
+            await asyncio.sleep(COMPARE_EVERY_S)
+
+
+def _contradicts(heads: Heads, partition: int, at: Position) -> bool:
+    head = heads.by_partition[partition]
+    return head.sequence < at.sequence or (
+        head.sequence == at.sequence and head.chain != at.chain and at.sequence > 0
+    )
+
+
+async def listen_forever(servers: str, readers: Sequence[Reader]) -> None:
+    """Bring the wire's records to their readers."""
+    by_topic = {reader.feed.topic: reader for reader in readers}
+    async with listening(servers, list(by_topic)) as listener:
+        while True:
+            hints = await listener.hints(1.0)
+            for topic, reader in by_topic.items():
+                found = [hint for hint in hints if hint.topic == topic]
+                if found:
+                    await reader.on_hints(found)
+
+
+def reader_loops(servers: str, readers: Sequence[Reader]) -> list[Loop]:
+    """What a worker runs to read other services."""
+    loops = [Loop("listener", lambda: listen_forever(servers, readers))]
+    return loops + [
+        Loop(f"reader {reader.feed.source}", reader.compare_forever) for reader in readers
+    ]

@@ -1,0 +1,194 @@
+"""What runs beside the requests: sequencer, relay, readers, clock, each supervised apart."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+import psycopg
+from prometheus_client import Counter, Gauge
+from sqlalchemy.engine import make_url
+
+from marketkit import ledger
+from marketkit.checkpoint import sign_checkpoint
+from marketkit.db import Database, Session, sql
+from marketkit.feed import FeedDown
+from marketkit.kafka import WireDown, producing
+from marketkit.logs import log
+from marketkit.outbox import note_sent, sequence, unsent
+
+RESTARTS = Counter("yaosu_task_restarts_total", "Loops that failed and began again", ["task"])
+UNSENT = Gauge("yaosu_outbox_unsent", "Events in the log the broker has no word for")
+IMBALANCE = Gauge("yaosu_ledger_imbalance", "Minor units out of conservation", ["asset"])
+CHECKED = Gauge("yaosu_ledger_checked_balances", "Balances the last conservation check saw")
+UNSENDABLE = Counter("yaosu_outbox_unsendable_total", "Events the broker can never take")
+
+BACKOFF_S_MAX = 5.0
+RELAY_LOCK = 7_370_501
+CHECKPOINT_EVERY_S = 60.0
+LEDGER_CHECK_EVERY_S = 10.0
+
+Tick = Callable[[Session], Awaitable[object]]
+
+
+@dataclass(frozen=True)
+class Loop:
+    """Something done for ever; when it fails it begins again, a little later each time."""
+
+    name: str
+    forever: Callable[[], Awaitable[None]]
+
+    async def supervised(self) -> None:
+        failures = 0
+        while True:
+            began = asyncio.get_running_loop().time()
+            try:
+                await self.forever()
+            except (WireDown, FeedDown) as error:
+                log.warning("task_waits", task=self.name, reason=str(error))
+            except Exception as error:  # the one place: a loop outlives whatever befalls it
+                log.error("task_failed", task=self.name, exc_info=error)
+            RESTARTS.labels(self.name).inc()
+            lasted = asyncio.get_running_loop().time() - began
+            failures = 0 if lasted > 10 else failures + 1
+            await asyncio.sleep(min(0.1 * 2**failures, BACKOFF_S_MAX))
+
+
+@dataclass
+class Bells:
+    """Rung by PostgreSQL when the outbox or the log has something new; a second at the latest."""
+
+    house: Database
+    outbox: asyncio.Event = field(default_factory=asyncio.Event)
+    log: asyncio.Event = field(default_factory=asyncio.Event)
+    is_relay: bool = False
+
+    async def listen(self) -> None:
+        """Hold one connection to be woken by, and on it the relay's lease."""
+        target = make_url(self.house.url).set(drivername="postgresql")
+        # Whoever stops breathing loses the connection, and with it the lease.
+        connection = await psycopg.AsyncConnection.connect(
+            target.render_as_string(hide_password=False),
+            autocommit=True,
+            options="-c idle_session_timeout=5s",
+        )
+        async with connection:
+            for channel in ("outbox", "log"):
+                await connection.execute(f"LISTEN {channel}")
+            while True:
+                if not self.is_relay:
+                    cursor = await connection.execute(
+                        "SELECT pg_try_advisory_lock(%s)", (RELAY_LOCK,)
+                    )
+                    row = await cursor.fetchone()
+                    self.is_relay = bool(row and row[0])
+                await connection.execute("SELECT 1")
+                self.outbox.set()
+                self.log.set()
+                async for notice in connection.notifies(timeout=1.0):
+                    (self.outbox if notice.channel == "outbox" else self.log).set()
+
+    async def listen_safely(self) -> None:
+        try:
+            await self.listen()
+        finally:
+            self.is_relay = False
+
+
+async def sequence_once(house: Database) -> int:
+    """One turn of the sequencer; a step of a sale is sealed in the same transaction."""
+
+    async def turn(session: Session) -> int:
+        moved = await sequence(session)
+        if moved.has_step:
+            await sign_checkpoint(session)
+        return moved.event_count
+
+    return await house.run(turn, "worker")
+
+
+async def sequence_forever(house: Database, bells: Bells) -> None:
+    while True:
+        await bells.outbox.wait()
+        bells.outbox.clear()
+        while await sequence_once(house):
+            pass
+
+
+async def relay_forever(
+    house: Database, bells: Bells, servers: str, topic: str, mac_key: bytes
+) -> None:
+    """Send the log in order, remembering what the broker has; duplicates are free, losses not."""
+    async with producing(servers, topic, mac_key) as wire:
+        while True:
+            await bells.log.wait()
+            bells.log.clear()
+            while bells.is_relay:
+                events = await house.run(lambda session: unsent(session, 200), "worker")
+                UNSENT.set(len(events))
+                if not events:
+                    break
+                unsendable = await wire.send(events)
+                UNSENDABLE.inc(len(unsendable))
+                last = {event.partition: event.sequence for event in events}
+
+                async def note(session: Session, last: dict[int, int] = last) -> None:
+                    for partition, reached in last.items():
+                        await note_sent(session, partition, reached)
+
+                await house.run(note, "worker")
+
+
+async def clock_forever(house: Database, ticks: Sequence[Tick]) -> None:
+    """Tell what has fallen due; nothing is decided here, commands judge their deadlines."""
+    now = asyncio.get_running_loop().time
+    checkpoint_due = ledger_due = now()
+    while True:
+        for tick in ticks:
+            await house.run(tick, "worker")
+        if now() >= checkpoint_due:
+            await house.run(sign_checkpoint, "worker")
+            checkpoint_due = now() + CHECKPOINT_EVERY_S
+        if now() >= ledger_due:
+            await check_ledger(house)
+            ledger_due = now() + LEDGER_CHECK_EVERY_S
+        await asyncio.sleep(0.5)
+
+
+async def check_ledger(house: Database) -> ledger.Imbalance:
+    """Recompute conservation and show it; a figure other than 0 is an alarm."""
+
+    async def look(session: Session) -> ledger.Imbalance:
+        await sql(session, "SET LOCAL statement_timeout = '30s'")
+        return await ledger.imbalance(session)
+
+    found = await house.run(look, "worker")
+    CHECKED.set(found.row_count)
+    for asset, amount in found.by_asset.items():
+        IMBALANCE.labels(asset).set(amount)
+        if amount:
+            log.error("ledger_imbalance", asset=asset, amount=amount)
+    return found
+
+
+def standard_loops(
+    house: Database, servers: str, topic: str, mac_key: bytes, ticks: Sequence[Tick] = ()
+) -> list[Loop]:
+    """What every service's worker runs."""
+    bells = Bells(house)
+    return [
+        Loop("bells", bells.listen_safely),
+        Loop("sequencer", lambda: sequence_forever(house, bells)),
+        Loop("relay", lambda: relay_forever(house, bells, servers, topic, mac_key)),
+        Loop("clock", lambda: clock_forever(house, ticks)),
+    ]
+
+
+async def run(loops: Sequence[Loop], stop: asyncio.Event) -> None:
+    """Run the loops until told to stop; then end them, in at most two seconds."""
+    tasks = [asyncio.create_task(loop.supervised(), name=loop.name) for loop in loops]
+    await stop.wait()
+    for task in tasks:
+        task.cancel()
+    with contextlib.suppress(asyncio.CancelledError, TimeoutError):
+        await asyncio.wait(tasks, timeout=5)

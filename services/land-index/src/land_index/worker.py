@@ -1,0 +1,8 @@
+"""What the worker of land-index runs: nothing of its own yet."""
+
+from marketkit.program import Parts
+from marketkit.worker import Loop
+
+
+def loops(parts: Parts) -> list[Loop]:
+    return parts.standard_loops()
