@@ -1,0 +1,22 @@
+.PHONY: help setup check test journey up fmt
+
+help:  ## what can be typed
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+setup:  ## make .venv with everything a developer needs
+	@set -eu; . requirements/install.sh; install dev
+
+check: setup  ## format, lint, types, architecture, tidy tests
+	@.venv/bin/python tests/lanes.py check
+
+test:  ## everything, as CI does
+	@./test
+
+journey: setup  ## the stories across all services
+	@.venv/bin/pytest tests/journeys -m "not kafka"
+
+up:  ## the whole house on this machine
+	@./run
+
+fmt: setup  ## put the code in shape
+	@.venv/bin/ruff format . && .venv/bin/ruff check --fix .
