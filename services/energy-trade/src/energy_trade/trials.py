@@ -1,0 +1,47 @@
+"""Which rules of energy quota can be tried, and those that are anyone's."""
+
+from typing import Annotated, Any
+
+from energy_trade.policy import Asset, Policy, policy_on
+from energy_trade.shutdowns.rules import split_shutdown
+from marketkit.codes import check_uscc
+from marketkit.trial import Trials
+from marketkit.units import ASSET_UNITS, TCE, Edge, Form
+
+# tce or t, as the asset says: both have three places.
+QuantityTceOrT = Annotated[int, Edge(TCE, positive=True)]
+
+
+class ShutdownSplitIn(Form):
+    case: str
+    asset: Asset
+    quantity: QuantityTceOrT
+
+
+class UsccIn(Form):
+    code: str
+
+
+def try_shutdown_split(form: ShutdownSplitIn, policy: Policy) -> dict[str, Any]:
+    """`energy.shutdown_split`: who gets what of a shutdown, art. 4."""
+    unit = ASSET_UNITS[form.asset]
+    split = split_shutdown(form.case, form.asset, form.quantity, policy)
+    return {
+        "province": unit.format(split.province),
+        "city": unit.format(split.city),
+        "county": unit.format(split.county),
+        "compensated": split.compensated,
+        "usable_locally": split.usable_locally,
+        "articles": [policy.shutdown_split.article],
+    }
+
+
+def try_uscc(form: UsccIn, policy: Policy) -> dict[str, Any]:
+    """`party.uscc`: whether a unified social credit code is well formed, and its region."""
+    code = check_uscc(form.code)
+    return {"valid": True, "region_code": code[2:8]}
+
+
+TRIALS = Trials(policy_on)
+TRIALS.add("energy.shutdown_split", ShutdownSplitIn, try_shutdown_split)
+TRIALS.add("party.uscc", UsccIn, try_uscc)
