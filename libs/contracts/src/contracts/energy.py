@@ -68,7 +68,7 @@ class IncrementBatchPublished(Fact):
 
     kind: ClassVar[str] = "increment_batch.published"
     batch: str
-    version: int
+    batch_version: int
     assignments: list[Assignment]
 
 

@@ -1,0 +1,1 @@
+"""Bids: sealed, replaced, withdrawn, and nothing known of them before the opening."""

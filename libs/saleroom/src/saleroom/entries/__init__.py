@@ -1,0 +1,1 @@
+"""Entries: registration, qualification, deposits."""

@@ -1,0 +1,71 @@
+"""Rows of sales, the key officers, and the wrapped shares of each sale's key."""
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, LargeBinary, Text
+from sqlmodel import Field
+
+from marketkit.db import Minor, UtcInstant
+from saleroom.schema import Table
+
+
+class Sale(Table, table=True):
+    """One sale: its terms, timetable, state. Locked by whoever changes anything of it."""
+
+    __table_args__ = (
+        CheckConstraint("supply_minor > 0 AND lot_minor > 0 AND floor_fen > 0", name="positive"),
+        CheckConstraint("opens_at < closes_at AND closes_at < opens_by", name="timetable"),
+    )
+    id: str = Field(primary_key=True)
+    market: str
+    title: str
+    body: str = Field(sa_type=Text)
+    format: str
+    state: str = Field(index=True)
+    asset: str
+    source_account: str
+    supply_minor: int = Field(sa_type=Minor)
+    lot_minor: int = Field(sa_type=Minor)
+    floor_fen: int = Field(sa_type=Minor)
+    price_rule: str
+    tie_rule: str
+    undersubscribed: str
+    purchase_limit_minor: int | None = Field(default=None, sa_type=Minor)
+    bidders_min: int
+    deposit_ratio_bp: int
+    is_dual_high_barred: bool
+    pay_days: int
+    registration_closes_at: datetime = Field(sa_type=UtcInstant)
+    opens_at: datetime = Field(sa_type=UtcInstant)
+    closes_at: datetime = Field(sa_type=UtcInstant)
+    deposit_due_at: datetime = Field(sa_type=UtcInstant)
+    opens_by: datetime = Field(sa_type=UtcInstant)
+    fair_review: str = Field(sa_type=Text)
+    policy_version: str
+    drafted_at: datetime = Field(sa_type=UtcInstant)
+    announced_at: datetime | None = Field(default=None, sa_type=UtcInstant)
+    suspended_at: datetime | None = Field(default=None, sa_type=UtcInstant)
+    state_before: str | None = None
+    reconciled_at: datetime | None = Field(default=None, sa_type=UtcInstant)
+    confirmed_at: datetime | None = Field(default=None, sa_type=UtcInstant)
+    public_key: bytes | None = Field(default=None, sa_type=LargeBinary)
+    key_sm3: bytes | None = Field(default=None, sa_type=LargeBinary)
+    draw_secret_sha256: bytes | None = Field(default=None, sa_type=LargeBinary)
+    draw_secret_ciphertext: bytes | None = Field(default=None, sa_type=LargeBinary)
+
+
+class SaleOfficer(Table, table=True):
+    """A key officer a sale was announced to, with the wrapped share only they can read."""
+
+    sale_id: str = Field(primary_key=True, foreign_key="sale.id")
+    officer_id: str = Field(primary_key=True, foreign_key="key_officer.id")
+    wrapped_share: bytes | None = Field(default=None, sa_type=LargeBinary)
+
+
+class KeyOfficer(Table, table=True):
+    """A key officer's registered public key; a new key is a new row."""
+
+    id: str = Field(primary_key=True)
+    sub: str = Field(unique=True)
+    public_key: bytes = Field(sa_type=LargeBinary)
+    registered_at: datetime = Field(sa_type=UtcInstant)

@@ -1,0 +1,1 @@
+"""Openings: two people ask, three officers give their shares, all bids are told and cleared."""

@@ -1,0 +1,75 @@
+"""Rows of openings, the session keys officers wrap to, revealed bids and awards."""
+
+from datetime import datetime
+
+from sqlalchemy import LargeBinary, Text, UniqueConstraint
+from sqlmodel import Field
+
+from marketkit.db import Minor, UtcInstant
+from saleroom.schema import Table
+
+
+class Opening(Table, table=True):
+    """Two people's word that a sale be opened; DONE when its bids are told."""
+
+    id: str = Field(primary_key=True)
+    sale_id: str = Field(foreign_key="sale.id", unique=True)
+    state: str
+    confirmed_at: datetime = Field(sa_type=UtcInstant)
+
+
+class OpeningSession(Table, table=True):
+    """One life of the opener's key; the private half is in its memory only."""
+
+    id: str = Field(primary_key=True)
+    opening_id: str = Field(foreign_key="opening.id", index=True)
+    public_key: bytes = Field(sa_type=LargeBinary)
+    state: str
+    begun_at: datetime = Field(sa_type=UtcInstant)
+
+
+class SessionShare(Table, table=True):
+    """An officer's share, wrapped to a session's key."""
+
+    session_id: str = Field(primary_key=True, foreign_key="opening_session.id")
+    officer_id: str = Field(primary_key=True, foreign_key="key_officer.id")
+    wrapped_share: bytes = Field(sa_type=LargeBinary)
+    given_at: datetime = Field(sa_type=UtcInstant)
+
+
+class RevealedBid(Table, table=True):
+    """A bid that stood at closing, as decrypted, or why it is void."""
+
+    receipt_id: str = Field(primary_key=True, foreign_key="sealed_bid.id")
+    sale_id: str = Field(foreign_key="sale.id", index=True)
+    registration_id: str = Field(foreign_key="registration.id")
+    uscc: str
+    plaintext: str | None = Field(default=None, sa_type=Text)
+    void_code: str | None = None
+
+
+class Result(Table, table=True):
+    """What the clearing of a sale answered."""
+
+    sale_id: str = Field(primary_key=True, foreign_key="sale.id")
+    seed: bytes = Field(sa_type=LargeBinary)
+    outcome: str
+    clearing_price_fen: int | None = Field(default=None, sa_type=Minor)
+    sold_minor: int = Field(sa_type=Minor)
+    unsold_minor: int = Field(sa_type=Minor)
+    proceeds_fen: int = Field(sa_type=Minor)
+    cleared_at: datetime = Field(sa_type=UtcInstant)
+
+
+class Award(Table, table=True):
+    """One step of one bid that gets something."""
+
+    __table_args__ = (UniqueConstraint("sale_id", "rank"),)
+    bid_id: str = Field(primary_key=True)
+    sale_id: str = Field(foreign_key="sale.id")
+    registration_id: str = Field(foreign_key="registration.id", index=True)
+    uscc: str
+    rank: int
+    quantity_minor: int = Field(sa_type=Minor)
+    price_fen: int = Field(sa_type=Minor)
+    amount_fen: int = Field(sa_type=Minor)

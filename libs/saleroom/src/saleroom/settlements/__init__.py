@@ -1,0 +1,1 @@
+"""Settlements: confirmation, contract, payment, delivery or default, one participant at a time."""
