@@ -85,8 +85,8 @@ class ClearingOut(Form):
     proceeds_yuan: str
 
 
-def clear_trial(form: ClearingIn) -> ClearingOut:
-    """The clearing of these bids under these terms.
+def clear_trial(form: ClearingIn, policy: object = None) -> ClearingOut:
+    """The clearing of these bids under these terms; the notice fixes them, no policy bears on it.
 
     Raises:
         InputInvalid: a `bid_id` used twice; a least quantity above its bid's, or with `PRO_RATA`.
