@@ -1,0 +1,271 @@
+"""Clearing: who gets how much at what price, exact and reproducible from terms and bids.
+
+Pure integers: no clock, no database, no network, no randomness but the seed that was published.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from hashlib import sha256
+from itertools import groupby
+from operator import attrgetter
+from typing import Literal, NamedTuple
+
+from marketkit.units import Unit, half_up
+
+PriceRule = Literal["LOWEST_ACCEPTED", "HIGHEST_REJECTED", "PAY_AS_BID"]
+TieRule = Literal["TIME", "RANDOM", "PRO_RATA"]
+Undersubscribed = Literal["SELL", "CANCEL"]
+Outcome = Literal["SOLD", "PARTLY_SOLD", "FAILED", "CANCELLED"]
+RejectionCode = Literal["BELOW_FLOOR", "OFF_LOT", "OVER_BID_LIMIT"]
+
+
+@dataclass(frozen=True, slots=True)
+class Bid:
+    """One offer to buy at one price; `submitted_at` is the server's instant."""
+
+    bid_id: str
+    bidder: str
+    price_fen: int
+    quantity_minor: int
+    submitted_at: datetime
+    min_accept_minor: int | None = None
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The rules of one sale, fixed before any bid.
+
+    `purchase_limit_minor` holds for every bidder, `limits_minor` for the bidder named (the most it
+    registered for); both cut alike, and the least of them decides.
+    """
+
+    supply_minor: int
+    floor_fen: int
+    lot_minor: int
+    unit: Unit
+    price_rule: PriceRule = "LOWEST_ACCEPTED"
+    tie_rule: TieRule = "TIME"
+    undersubscribed: Undersubscribed = "SELL"
+    purchase_limit_minor: int | None = None
+    limits_minor: Mapping[str, int] = field(default_factory=dict)
+    seed: bytes = b""
+
+    @property
+    def offered_minor(self) -> int:
+        """The supply in whole lots: all that can be sold."""
+        return self.supply_minor - self.supply_minor % self.lot_minor
+
+    def limit_minor(self, bidder: str) -> int | None:
+        """The most that one bidder may buy, in whole lots; None if nothing limits it."""
+        limits = [self.purchase_limit_minor, self.limits_minor.get(bidder)]
+        held = [limit for limit in limits if limit is not None]
+        return min(held) // self.lot_minor * self.lot_minor if held else None
+
+
+class Award(NamedTuple):
+    """What one bid gets; never nothing."""
+
+    bid_id: str
+    quantity_minor: int
+    price_fen: int
+    amount_fen: int
+
+
+class Rejected(NamedTuple):
+    """A bid that took no part, and why."""
+
+    bid_id: str
+    code: RejectionCode
+
+
+@dataclass(frozen=True)
+class Clearing:
+    """The result of a sale: awards in the order served, rejected bids in the order given."""
+
+    outcome: Outcome
+    clearing_price_fen: int | None
+    sold_minor: int
+    unsold_minor: int
+    awards: tuple[Award, ...]
+    rejected: tuple[Rejected, ...]
+    proceeds_fen: int
+
+
+class _Served(NamedTuple):
+    """Bids in the order served: those filled, then those the end of the supply cut or left out.
+
+    A bid skipped for its least quantity stands in neither: it sets no price.
+    """
+
+    filled: Sequence[Bid]
+    short: Sequence[tuple[Bid, int]]
+
+
+def clear(terms: Terms, bids: Sequence[Bid]) -> Clearing:
+    """The clearing of these bids under these terms, the same in whatever order they are given.
+
+    Each `bid_id` stands once, and no bid has a least quantity if ties are `PRO_RATA`: a caller
+    has seen to both. A supply below one lot sells nothing and is `FAILED`.
+    """
+    admitted, rejected = _admit(terms, bids)
+    demand_minor = sum(bid.quantity_minor for bid in admitted)
+    if admitted and demand_minor < terms.offered_minor and terms.undersubscribed == "CANCEL":
+        return _no_sale(terms, "CANCELLED", rejected)
+    awards, price_fen = _award(terms, _serve(terms, admitted))
+    if not awards:
+        return _no_sale(terms, "FAILED", rejected)
+    sold_minor = sum(award.quantity_minor for award in awards)
+    return Clearing(
+        outcome="SOLD" if sold_minor == terms.supply_minor else "PARTLY_SOLD",
+        clearing_price_fen=price_fen,
+        sold_minor=sold_minor,
+        unsold_minor=terms.supply_minor - sold_minor,
+        awards=tuple(awards),
+        rejected=rejected,
+        proceeds_fen=sum(award.amount_fen for award in awards),
+    )
+
+
+def _no_sale(terms: Terms, outcome: Outcome, rejected: tuple[Rejected, ...]) -> Clearing:
+    return Clearing(outcome, None, 0, terms.supply_minor, (), rejected, 0)
+
+
+def _admit(terms: Terms, bids: Sequence[Bid]) -> tuple[list[Bid], tuple[Rejected, ...]]:
+    codes: dict[str, RejectionCode] = {}
+    eligible: list[Bid] = []
+    for bid in bids:
+        if bid.price_fen < terms.floor_fen:
+            codes[bid.bid_id] = "BELOW_FLOOR"
+        elif bid.quantity_minor % terms.lot_minor:
+            codes[bid.bid_id] = "OFF_LOT"
+        else:
+            eligible.append(bid)
+    admitted: list[Bid] = []
+    left_minor = _left_by_limits(terms, eligible)
+    for bid in eligible:
+        if bid.bid_id not in left_minor:
+            admitted.append(bid)
+        elif left_minor[bid.bid_id] < (bid.min_accept_minor or 1):
+            codes[bid.bid_id] = "OVER_BID_LIMIT"
+        else:
+            admitted.append(replace(bid, quantity_minor=left_minor[bid.bid_id]))
+    rejected = [Rejected(bid.bid_id, codes[bid.bid_id]) for bid in bids if bid.bid_id in codes]
+    return admitted, tuple(rejected)
+
+
+def _left_by_limits(terms: Terms, bids: Sequence[Bid]) -> dict[str, int]:
+    """What the limits leave of each bid they cut, possibly nothing."""
+    if terms.purchase_limit_minor is None and not terms.limits_minor:
+        return {}
+    by_bidder: defaultdict[str, list[Bid]] = defaultdict(list)
+    for bid in bids:
+        by_bidder[bid.bidder].append(bid)
+    left: dict[str, int] = {}
+    for bidder, own in by_bidder.items():
+        limit_minor = terms.limit_minor(bidder)
+        if limit_minor is not None and sum(bid.quantity_minor for bid in own) > limit_minor:
+            left.update(_cut(own, limit_minor))
+    return left
+
+
+def _cut(bids: Iterable[Bid], limit_minor: int) -> Iterator[tuple[str, int]]:
+    # The lowest price goes first, then the latest bid: what is kept is served in the order of time.
+    left_minor = limit_minor
+    for bid in _by_time(bids):
+        if bid.quantity_minor > left_minor:
+            yield bid.bid_id, left_minor
+        left_minor = max(0, left_minor - bid.quantity_minor)
+
+
+def _by_time(bids: Iterable[Bid]) -> list[Bid]:
+    # Stable sorts, the weightiest last: faster than one sort by a tuple, and bids that come in
+    # the order of their receipt are nearly sorted already.
+    ordered = sorted(bids, key=attrgetter("bid_id"))
+    ordered.sort(key=attrgetter("submitted_at"))
+    ordered.sort(key=attrgetter("price_fen"), reverse=True)
+    return ordered
+
+
+def _by_draw(bids: Iterable[Bid], seed: bytes) -> list[Bid]:
+    seeded = sha256(seed)
+
+    def drawn(bid: Bid) -> bytes:
+        draw = seeded.copy()
+        draw.update(bid.bid_id.encode())
+        return draw.digest()
+
+    ordered = sorted(bids, key=drawn)
+    ordered.sort(key=attrgetter("price_fen"), reverse=True)
+    return ordered
+
+
+def _serve(terms: Terms, bids: Sequence[Bid]) -> _Served:
+    if terms.tie_rule == "TIME":
+        return _serve_in_turn(_by_time(bids), terms.offered_minor)
+    ordered = _by_draw(bids, terms.seed)
+    if terms.tie_rule == "RANDOM":
+        return _serve_in_turn(ordered, terms.offered_minor)
+    return _serve_by_level(ordered, terms.offered_minor, terms.lot_minor)
+
+
+def _serve_in_turn(bids: Iterable[Bid], offered_minor: int) -> _Served:
+    left_minor = offered_minor
+    filled: list[Bid] = []
+    for bid in bids:
+        if bid.quantity_minor <= left_minor:
+            left_minor -= bid.quantity_minor
+            filled.append(bid)
+        elif left_minor == 0 or left_minor >= (bid.min_accept_minor or 0):
+            return _Served(filled, [(bid, left_minor)])
+    return _Served(filled, [])
+
+
+def _serve_by_level(bids: Iterable[Bid], offered_minor: int, lot_minor: int) -> _Served:
+    left_minor = offered_minor
+    filled: list[Bid] = []
+    for _, same_price in groupby(bids, key=attrgetter("price_fen")):
+        level = list(same_price)
+        wanted_minor = sum(bid.quantity_minor for bid in level)
+        if wanted_minor > left_minor:
+            return _Served(filled, _share_out(level, left_minor, lot_minor))
+        left_minor -= wanted_minor
+        filled += level
+    return _Served(filled, [])
+
+
+def _share_out(level: Sequence[Bid], left_minor: int, lot_minor: int) -> list[tuple[Bid, int]]:
+    # Less is left than the level wants, so every floor is at least a lot under its bid and the
+    # lots left over are fewer than the bids: one each in the order drawn hands out all of them.
+    wanted_lots = sum(bid.quantity_minor for bid in level) // lot_minor
+    left_lots = left_minor // lot_minor
+    lots = [bid.quantity_minor // lot_minor * left_lots // wanted_lots for bid in level]
+    over = left_lots - sum(lots)
+    return [
+        (bid, (share + (place < over)) * lot_minor)
+        for place, (bid, share) in enumerate(zip(level, lots, strict=True))
+    ]
+
+
+def _award(terms: Terms, served: _Served) -> tuple[list[Award], int | None]:
+    """Awards in the order served, and the one price of all if there is one."""
+    won = [(bid, quantity_minor) for bid, quantity_minor in served.short if quantity_minor]
+    price_fen = _price(terms, served, won)
+    scale = terms.unit.scale
+
+    def award(bid: Bid, quantity_minor: int) -> Award:
+        price = bid.price_fen if price_fen is None else price_fen
+        return Award(bid.bid_id, quantity_minor, price, half_up(price * quantity_minor, scale))
+
+    awards = [award(bid, bid.quantity_minor) for bid in served.filled]
+    return awards + [award(bid, quantity_minor) for bid, quantity_minor in won], price_fen
+
+
+def _price(terms: Terms, served: _Served, won: Sequence[tuple[Bid, int]]) -> int | None:
+    if terms.price_rule == "PAY_AS_BID":
+        return None
+    if terms.price_rule == "HIGHEST_REJECTED":
+        return served.short[0][0].price_fen if served.short else terms.floor_fen
+    last = won[-1][0] if won else served.filled[-1] if served.filled else None
+    return last.price_fen if last else None
