@@ -1,3 +1,14 @@
 from brokers import broker, embedded_broker, kafka_node, kafka_servers
+from databases import energy_house, gateway_house, kit_house, migrated, pg_server
 
-__all__ = ["broker", "embedded_broker", "kafka_node", "kafka_servers"]
+__all__ = [
+    "broker",
+    "embedded_broker",
+    "energy_house",
+    "gateway_house",
+    "kafka_node",
+    "kafka_servers",
+    "kit_house",
+    "migrated",
+    "pg_server",
+]

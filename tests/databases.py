@@ -1,0 +1,194 @@
+"""A real PostgreSQL for the tests: one server a process, one migrated database a package.
+
+Each test finds its database as the migrations left it, and speaks to it as the application does.
+"""
+
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from importlib.resources import files
+
+import psycopg
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from psycopg import sql
+from sqlalchemy.engine import URL, make_url
+
+from marketkit import migrations
+from marketkit.db import Database
+from marketkit.signing import Signer
+from yaosu.postgres import Postgres
+from yaosu.processes import CannotStart
+
+CITY = "370500"
+APP, OWNER = "yaosu_app", "yaosu_owner"
+
+
+@dataclass(frozen=True)
+class Package:
+    """A service as far as its database goes."""
+
+    name: str
+    market: str
+    libraries: tuple[str, ...]
+
+    @property
+    def source(self) -> str:
+        return f"/{CITY}/{self.name.replace('_', '-')}"
+
+
+ENERGY = Package("energy_trade", "energy", ("marketkit", "saleroom"))
+EMISSION = Package("emission_trade", "emission", ("marketkit", "saleroom"))
+LAND = Package("land_index", "land", ("marketkit",))
+GATEWAY = Package("gateway", "gateway", ("marketkit",))
+PACKAGES = (ENERGY, EMISSION, LAND, GATEWAY)
+
+_TABLES = """
+SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
+WHERE schemaname !~ '^pg_' AND schemaname <> 'information_schema' AND tablename <> 'alembic_version'
+"""
+
+
+def address(server: URL, database: str, role: str = "") -> str:
+    """SQLAlchemy's address of a database; as the superuser unless a role is named."""
+    url = server.set(drivername="postgresql+psycopg", database=database)
+    return (url.set(username=role) if role else url).render_as_string(hide_password=False)
+
+
+def superuser(server: URL, database: str) -> psycopg.Connection:
+    """A connection that may do anything, for what a test must see or bring about behind the app."""
+    url = address(server, database).replace("+psycopg", "")
+    return psycopg.connect(url, autocommit=True, options="-c lock_timeout=5s")
+
+
+@dataclass
+class Migrated:
+    """One package's database, with its rows as the migrations left them."""
+
+    package: Package
+    server: URL
+    name: str
+    seeds: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def owner_url(self) -> str:
+        return address(self.server, self.name, OWNER)
+
+    @property
+    def app_url(self) -> str:
+        return address(self.server, self.name, APP)
+
+    def superuser(self) -> psycopg.Connection:
+        return superuser(self.server, self.name)
+
+    def make(self) -> None:
+        create_database(self.server, self.name)
+        migrations.upgrade(self.package.name, self.owner_url, self.package.libraries)
+        with self.superuser() as connection:
+            for (table,) in connection.execute(_TABLES.encode()).fetchall():
+                rows = connection.execute(f"SELECT json_agg(t)::text FROM {table} t".encode())
+                self.seeds[table] = (rows.fetchone() or (None,))[0] or "[]"
+
+    def reset(self) -> None:
+        """Bring every table back to what the migrations left; of others take the rows away."""
+        with self.superuser() as connection, connection.transaction():
+            connection.execute("SET LOCAL session_replication_role = replica")
+            for (table,) in connection.execute(_TABLES.encode()).fetchall():
+                connection.execute(f"DELETE FROM {table}".encode())
+                if (seed := self.seeds.get(table, "[]")) != "[]":
+                    restore = (
+                        f"INSERT INTO {table} OVERRIDING SYSTEM VALUE "
+                        f"SELECT * FROM json_populate_recordset(NULL::{table}, %s)"
+                    )
+                    connection.execute(restore.encode(), [seed])
+
+    def database(self, pool_size: int = 10) -> Database:
+        """The application's own end: its role, a fresh key."""
+        signer = Signer(Ed25519PrivateKey.generate())
+        package = self.package
+        return Database(self.app_url, package.source, package.market, signer, pool_size)
+
+
+def create_database(server: URL, name: str) -> None:
+    """An empty database of the owner's, in place of any of that name."""
+    with superuser(server, "postgres") as connection:
+        target = sql.Identifier(name)
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(target))
+        create = sql.SQL("CREATE DATABASE {} OWNER {}")
+        connection.execute(create.format(target, sql.Identifier(OWNER)))
+
+
+@pytest.fixture(scope="session")
+def pg_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
+    """The superuser's address of a server with the house's roles; SKIPPED aloud without one."""
+    roles = files("marketkit").joinpath("roles.sql").read_bytes()
+    given = os.environ.get("YAOSU_TEST_PG_URL")
+    server = None
+    if given:
+        url = make_url(given)
+    else:
+        try:
+            server = Postgres(tmp_path_factory.mktemp("pg") / "postgres")
+            server.start()
+        except CannotStart as missing:
+            pytest.skip(f"SKIPPED: no PostgreSQL: {missing}")
+        url = make_url(server.url("postgres"))
+    with superuser(url, "postgres") as connection:
+        connection.execute("SELECT pg_advisory_lock(7370502)")  # others of this run do the same
+        connection.execute(roles)
+    yield url
+    if server is not None:
+        server.stop()
+
+
+def own_name(name: str) -> str:
+    """A database's name that no other process of this run uses on a shared server."""
+    shared = os.environ.get("YAOSU_TEST_PG_URL")
+    return f"{name}_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}" if shared else name
+
+
+@pytest.fixture(scope="session")
+def migrated(pg_server: URL) -> Callable[[Package], Migrated]:
+    """The database of a package, made and migrated the first time it is asked for."""
+    made: dict[str, Migrated] = {}
+
+    def of(package: Package) -> Migrated:
+        if package.name not in made:
+            found = Migrated(package, pg_server, own_name(f"yaosu_{package.market}"))
+            found.make()
+            made[package.name] = found
+        return made[package.name]
+
+    return of
+
+
+@asynccontextmanager
+async def fresh(database: Migrated) -> AsyncIterator[Database]:
+    """A house as the migrations left it; no connection of it may be left lent when it closes."""
+    database.reset()
+    house = database.database()
+    try:
+        yield house
+        assert house.engine.pool.checkedout() == 0, "a connection was not given back"  # type: ignore[attr-defined]  # of the pool in use
+    finally:
+        await house.close()
+
+
+@pytest.fixture
+async def kit_house(migrated: Callable[[Package], Migrated]) -> AsyncIterator[Database]:
+    """marketkit's tables and nothing else."""
+    async with fresh(migrated(LAND)) as house:
+        yield house
+
+
+@pytest.fixture
+async def energy_house(migrated: Callable[[Package], Migrated]) -> AsyncIterator[Database]:
+    async with fresh(migrated(ENERGY)) as house:
+        yield house
+
+
+@pytest.fixture
+async def gateway_house(migrated: Callable[[Package], Migrated]) -> AsyncIterator[Database]:
+    async with fresh(migrated(GATEWAY)) as house:
+        yield house
