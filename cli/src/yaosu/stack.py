@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -174,14 +174,14 @@ class Stack:
     async def _start(self) -> None:
         self._take_lock()
         self._check_room()
+        self._broker_port = _free_port()
         self.services = self._addresses()
         self.postgres = Postgres(self.data_dir / "postgres", log=self._log("postgres"))
         if self._fresh:
             self._begin_anew()
         self.keys: Keys = make_keys(self.data_dir / "keys", self._sources())
         self._start_postgres()
-        await self._start_broker()
-        await self._migrate()
+        await _both(self._start_broker(), self._migrate())
         await self._start_services()
 
     def _log(self, name: str) -> Path:
@@ -262,7 +262,6 @@ class Stack:
 
     async def _start_broker(self) -> None:
         began = time.monotonic()
-        self._broker_port = _free_port()
         program = [sys.executable, "-m", "yaosu.broker", "--port", str(self._broker_port)]
         child = Child("broker", program, _environment({}), self._log("broker"))
         self._children["broker"] = child
@@ -345,6 +344,16 @@ class Stack:
 
     def _done(self, what: str, began: float) -> None:
         self._say(f"✓ {what} 就绪（{time.monotonic() - began:.1f} 秒）")
+
+
+async def _both(*parts: Coroutine[Any, Any, None]) -> None:
+    # When one fails the other is cancelled, so that nothing starts behind a stop.
+    try:
+        async with asyncio.TaskGroup() as together:
+            for part in parts:
+                together.create_task(part)
+    except* CannotStart as several:
+        raise several.exceptions[0] from None
 
 
 def _did_not(what: str, child: Child) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import importlib
 import importlib.util
 import signal
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -46,7 +47,9 @@ async def up(
 
 
 async def _live_in(house: Stack, console: Console, play: Play | None, *, once: bool) -> None:
+    began = time.monotonic()
     async with house:
+        console.print(f"全部就绪（{time.monotonic() - began:.1f} 秒）{house.gateway_url}/")
         if play is not None:
             await play(house.gateway_url, house.inner_urls, house.data_dir, house.keys)
         console.print(table_of_urls(house))
