@@ -55,7 +55,7 @@ follow_pip() {
     [ -z "${PIP_FIND_LINKS:-}" ] || export UV_FIND_LINKS="${UV_FIND_LINKS:-$PIP_FIND_LINKS}"
     [ -z "${PIP_NO_INDEX:-}" ] || export UV_NO_INDEX="${UV_NO_INDEX:-$PIP_NO_INDEX}"
     [ -z "${PIP_CERT:-}" ] || export SSL_CERT_FILE="${SSL_CERT_FILE:-$PIP_CERT}"
-    export UV_PYTHON_DOWNLOADS=never UV_LINK_MODE="${UV_LINK_MODE:-copy}"
+    export UV_PYTHON_DOWNLOADS=never
     export UV_HTTP_TIMEOUT="${UV_HTTP_TIMEOUT:-${PIP_DEFAULT_TIMEOUT:-30}}"
     [ -w "${HOME:-}/" ] && [ "${HOME:-/}" != / ] || export UV_CACHE_DIR="$PWD/.venv/cache"
 }
@@ -85,6 +85,7 @@ install_packages() {
     set --
     for member in libs/* services/* cli; do set -- "$@" -e "$member"; done
     fetch $uv pip install --no-deps "$@"
+    rm -rf .venv/cache
 }
 
 uv_version=0.13.9

@@ -1,5 +1,6 @@
 """The brokers a test may run on: librdkafka's mock cluster and a real Apache Kafka."""
 
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import pytest
 
 from kafka_node import KafkaMissing, KafkaNode
 from yaosu.broker import read_topics
+from yaosu.processes import launched
 
 
 class Broker(Protocol):
@@ -30,7 +32,7 @@ class EmbeddedBroker:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "yaosu.broker"],
+            launched([sys.executable, "-m", "yaosu.broker"], signal.SIGKILL),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

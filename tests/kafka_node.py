@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from yaosu.broker import Topics
-from yaosu.processes import before_exec, tail
+from yaosu.processes import launched, open_log, tail
 
 VERSION = "4.4.0"
 POM = Path(__file__).parent / "kafka" / "pom.xml"
@@ -81,13 +81,10 @@ class KafkaNode:
         """Return once it answers and has its topics; what it held before is there."""
         if not (self._directory / "logs").exists():
             self._format()
-        with (self._directory / "kafka.log").open("ab") as log:
+        program = [*self._java(), "-Xmx384m", "kafka.Kafka", self._properties]
+        with open_log(self._directory / "kafka.log") as log:
             self._process = subprocess.Popen(
-                [*self._java(), "-Xmx384m", "kafka.Kafka", self._properties],
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                preexec_fn=before_exec(signal.SIGKILL),
+                launched(program, signal.SIGKILL), stdout=log, stderr=log, start_new_session=True
             )
         self._wait_until_it_answers()
         self._create_topics()
@@ -108,8 +105,8 @@ class KafkaNode:
             self._process.wait(30)
             self._process = None
 
-    def _java(self) -> list[str]:
-        return ["java", "-cp", f"{self._lib}/*"]
+    def _java(self) -> list[str | Path]:
+        return [shutil.which("java") or "java", "-cp", f"{self._lib}/*"]
 
     def _format(self) -> None:
         tool = [*self._java(), "kafka.tools.StorageTool", "format", "--standalone"]

@@ -120,10 +120,8 @@ def chromium(tally: Tally) -> None:
     if shutil.which("chromium"):
         return
     if os.geteuid() == 0 and shutil.which("apt-get"):
-        quiet = {"check": False, "stdout": subprocess.DEVNULL, "timeout": 900}
-        subprocess.run(["apt-get", "update", "-qq"], **quiet)  # type: ignore[call-overload]
-        packages = ["chromium", "fonts-noto-cjk"]
-        subprocess.run(["apt-get", "install", "-qq", "-y", *packages], **quiet)  # type: ignore[call-overload]
+        for step in (["update"], ["install", "-y", "chromium", "fonts-noto-cjk"]):
+            subprocess.run(["apt-get", "-qq", *step], check=False, stdout=subprocess.DEVNULL)
     if not shutil.which("chromium"):
         tally.skip("the page tests: no chromium. Type: sudo apt install chromium fonts-noto-cjk")
 

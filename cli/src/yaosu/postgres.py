@@ -21,7 +21,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-from yaosu.processes import CannotStart, before_exec, tail
+from yaosu.processes import CannotStart, launched, open_log, tail
 
 SUPERUSER = "postgres"
 MAJOR_MIN = 15
@@ -46,23 +46,22 @@ class Postgres:
         Raises:
             CannotStart: Saying why in one line.
         """
-        self.log.parent.mkdir(parents=True, exist_ok=True)
         if not (self.directory / "PG_VERSION").exists():
             self._make_cluster()
         self._check_version()
-        self._end_orphan()
+        self.end_orphan()
         self.socket_dir.mkdir(parents=True, exist_ok=True)
         account = self._account()
         if account is not None:
             os.chown(self.socket_dir, *account)
-        with self.log.open("ab") as log:
+        options = ["-D", str(self.directory), *self._options()]
+        with open_log(self.log) as log:
             self.process = subprocess.Popen(
-                [self.binaries / "postgres", "-D", self.directory, *self._options()],
+                launched([self.binaries / "postgres", *options], signal.SIGINT, account),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=before_exec(signal.SIGINT, account),
             )
         self._wait_until_it_answers(timeout_s)
 
@@ -83,6 +82,13 @@ class Postgres:
         self.process = None
         if self.socket_dir != self.directory:
             shutil.rmtree(self.socket_dir, ignore_errors=True)
+
+    def __enter__(self) -> "Postgres":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def is_running(self) -> bool:
         return self.process is not None and self.process.poll() is None
@@ -142,12 +148,12 @@ class Postgres:
         account = self._account()
         if account is not None:
             os.chown(unfinished, *account)
+        options = ["-D", str(unfinished), "-U", SUPERUSER, *_CLUSTER_OPTIONS]
         made = subprocess.run(
-            [self.binaries / "initdb", "-D", unfinished, "-U", SUPERUSER, *_CLUSTER_OPTIONS],
+            launched([self.binaries / "initdb", *options], signal.SIGKILL, account),
             capture_output=True,
             text=True,
             check=False,
-            preexec_fn=before_exec(signal.SIGKILL, account),
         )
         if made.returncode:
             raise CannotStart(_why(made.stderr, self.directory))
@@ -162,7 +168,7 @@ class Postgres:
                 f"PostgreSQL {made_by}, here is {major}. Type: ./run --fresh"
             )
 
-    def _end_orphan(self) -> None:
+    def end_orphan(self) -> None:
         """A server whose supervisor was killed is on its way out; wait for it."""
         pidfile = self.directory / "postmaster.pid"
         for attempt in range(200):

@@ -1,0 +1,92 @@
+"""`yaosu up`: the house, the demonstration on it, and where to look."""
+
+import asyncio
+import importlib
+import importlib.util
+import signal
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from yaosu.keys import Keys
+from yaosu.stack import Stack
+
+Play = Callable[[str, Mapping[str, str], Path, Keys], Awaitable[None]]
+
+
+async def up(
+    data_dir: Path,
+    *,
+    port: int,
+    once: bool,
+    fresh: bool,
+    play: Play | None = None,
+    programs: Mapping[str, Sequence[str | Path]] | None = None,
+) -> None:
+    """Start the house, play the demonstration, and stay until Ctrl-C or, with `once`, end.
+
+    Raises:
+        CannotStart: Saying in one line what is missing and what to type.
+    """
+    console = Console(highlight=False)
+    stopped = _when_signalled(console)
+    house = Stack(data_dir, port=port, fresh=fresh, say=console.print, programs=programs)
+    work = asyncio.create_task(_live_in(house, console, play or _demonstration(), once=once))
+    stopping = asyncio.create_task(stopped.wait())
+    await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not work.done():
+        work.cancel()
+        await asyncio.wait({work})
+        console.print("已停止。")
+    if not work.cancelled():
+        work.result()
+
+
+async def _live_in(house: Stack, console: Console, play: Play | None, *, once: bool) -> None:
+    began = time.monotonic()
+    async with house:
+        console.print(f"全部就绪（{time.monotonic() - began:.1f} 秒）{house.gateway_url}/")
+        if play is not None:
+            await play(house.gateway_url, house.inner_urls, house.data_dir, house.keys)
+        console.print(table_of_urls(house))
+        if not once:
+            console.print("按 Ctrl-C 停止；数据保留，下次 ./run 继续；./run --fresh 重新开始。")
+            await asyncio.Event().wait()
+
+
+def _when_signalled(console: Console) -> asyncio.Event:
+    stopped = asyncio.Event()
+
+    def stop() -> None:
+        if not stopped.is_set():
+            console.print("\n正在停止 …")
+        stopped.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    return stopped
+
+
+def _demonstration() -> Play | None:
+    # The one place that knows of it: the house stands without its demonstration.
+    if importlib.util.find_spec("yaosu.demo") is None:
+        return None
+    play: Play = importlib.import_module("yaosu.demo").play
+    return play
+
+
+def table_of_urls(house: Stack) -> Table:
+    """Where to look: portal, documents and metrics of each service."""
+    table = Table(title="要素市场 Yaosu", title_justify="left")
+    for heading in ("服务", "入口", "接口文档", "指标"):
+        table.add_column(heading, no_wrap=True)
+    table.add_row("门户", f"[bold]{house.gateway_url}/[/bold]", "", "")
+    for service in house.services.values():
+        inner = service.inner_url
+        table.add_row(service.title, service.api_url, f"{inner}/docs", f"{inner}/metrics")
+    table.caption = f"数据 {house.data_dir}    日志 {house.data_dir / 'logs'}"
+    return table

@@ -1,0 +1,252 @@
+"""The two commands on a bare machine: what they say when they cannot go on, and that they go on."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[1]
+COREUTILS = ("cat", "cksum", "df", "dirname", "id", "mkdir", "rm", "sleep", "tail", "tr")
+NOBODY = 65534
+REACHABLE = {
+    "PIP_CERT",
+    "PIP_CONFIG_FILE",
+    "PIP_DEFAULT_TIMEOUT",
+    "PIP_FIND_LINKS",
+    "PIP_INDEX_URL",
+}
+
+
+def copy_tree(target: Path) -> Path:
+    """What a clone holds, in a folder of its own."""
+    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listing, cwd=ROOT, capture_output=True, check=True).stdout
+    for name in filter(None, names.decode().split("\0")):
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, target / name)
+    return target
+
+
+def python() -> Path:
+    """A Python for the bare machine: the system's if it will do, else the one we run on."""
+    system = Path("/usr/bin/python3")
+    will_do = "import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))"
+    if system.exists() and not subprocess.run([system, "-c", will_do], check=False).returncode:
+        return system
+    return Path(sys.executable).resolve()
+
+
+def shim(path: Path, script: str) -> None:
+    path.unlink(missing_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+@pytest.fixture
+def bare() -> Iterator[Path]:
+    """A machine with sh, coreutils, python3 and a clone: `bin`, `home`, `clone` in one folder."""
+    folder = Path(tempfile.mkdtemp(prefix="yaosu-bare-"))
+    folder.chmod(0o755)
+    (folder / "bin").mkdir()
+    (folder / "home").mkdir()
+    for name in ("sh", *COREUTILS):
+        found = shutil.which(name)
+        assert found is not None
+        (folder / "bin" / name).symlink_to(found)
+    (folder / "bin" / "python3").symlink_to(python())
+    copy_tree(folder / "clone")
+    yield folder
+    shutil.rmtree(folder)
+
+
+def environment(bare: Path, **more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name in MIRROR}
+    return {"PATH": str(bare / "bin"), "HOME": str(bare / "home"), "LANG": "C.UTF-8"} | kept | more
+
+
+def run(
+    bare: Path, command: str, env: Mapping[str, str] | None = None, *, as_nobody: bool = False
+) -> "subprocess.CompletedProcess[str]":
+    account = AS_NOBODY if as_nobody else {}
+    return subprocess.run(
+        [bare / "clone" / command],
+        env=env or environment(bare),
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+        **account,
+    )
+
+
+def says(done: "subprocess.CompletedProcess[str]", chinese: str, english: str, typed: str) -> None:
+    """The last line says it all: in both languages, and what to type."""
+    assert done.returncode not in {0, 2}, done.stdout
+    line = done.stderr.strip().splitlines()[-1]
+    assert chinese in line
+    assert english in line
+    assert re.search(rf"Type: .*{typed}", line), line
+
+
+@pytest.fixture(params=["run", "test"])
+def command(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+def test_no_python(bare: Path, command: str) -> None:
+    (bare / "bin" / "python3").unlink()
+    says(run(bare, command), "缺少 Python", "3.11 or newer is missing", "apt install python3")
+
+
+def test_an_old_python(bare: Path, command: str) -> None:
+    old = f'exec {python()} -c "import sys; sys.version_info = (3, 9); exec(sys.argv[1])" "$2"'
+    shim(bare / "bin" / "python3", old)
+    says(run(bare, command), "缺少 Python", "3.11 or newer is missing", "apt install python3")
+
+
+def test_no_venv_module(bare: Path, command: str) -> None:
+    (bare / "without").mkdir()
+    (bare / "without" / "ensurepip.py").write_text("raise ImportError('as Debian has it')")
+    env = environment(bare, PYTHONPATH=str(bare / "without"))
+    says(run(bare, command, env), "缺少 venv", "venv module is missing", "python3-venv")
+
+
+def test_a_full_disk(bare: Path, command: str) -> None:
+    full = "echo Filesystem 1024-blocks Used Available Capacity Mounted\n"
+    shim(bare / "bin" / "df", full + "echo /dev/sda1 9999999 9999000 999 100% /")
+    says(run(bare, command), "磁盘空间不足", "0 MB free, 976 MB needed", "df -h")
+
+
+def test_a_disk_that_fills_while_installing(bare: Path, command: str) -> None:
+    broken = 'case "$*" in *pip*install*) echo "No space left on device" >&2; exit 1;; esac'
+    shim(bare / "bin" / "python3", f'exec {python()} "$@"')
+    (bare / "clone" / ".venv" / "bin").mkdir(parents=True)
+    shim(bare / "clone" / ".venv" / "bin" / "python", broken)
+    says(run(bare, command), "磁盘空间不足", "disk full", "df -h")
+
+
+def test_no_registry(bare: Path, command: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    env = environment(bare, PIP_INDEX_URL=f"http://127.0.0.1:{port}/simple", PIP_RETRIES="0")
+    env.pop("PIP_FIND_LINKS", None)
+    says(run(bare, command, env), "连不上软件包仓库", "no package registry", "PIP_INDEX_URL=")
+    assert not (bare / "clone" / ".venv.lock").exists()
+
+
+def test_a_folder_that_cannot_be_written(bare: Path, command: str) -> None:
+    as_nobody = os.geteuid() == 0
+    (bare / "clone").chmod(0o555)
+    done = run(bare, command, as_nobody=as_nobody)
+    (bare / "clone").chmod(0o755)
+    says(done, "无法写入", "cannot write", "chown")
+
+
+def test_a_taken_port(bare: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = up(bare / "data", "--port", str(port))
+    says(done, f"端口 {port} 已被占用", f"port {port} is taken", rf"./run --port {port + 1}")
+    assert not (bare / "data" / "lock").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+def test_a_data_folder_on_a_full_disk(bare: Path) -> None:
+    small = bare / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", small], check=True)
+    try:
+        says(up(small / "data"), "磁盘空间不足", "disk full", "df -h")
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+
+def test_a_data_folder_that_cannot_be_written(bare: Path) -> None:
+    (bare / "data").write_text("a file, where a folder should be")
+    says(up(bare / "data"), "无法写入", "cannot write", "chown")
+
+
+def up(data_dir: Path, *options: str) -> "subprocess.CompletedProcess[str]":
+    yaosu = Path(sys.executable).with_name("yaosu")
+    return subprocess.run(
+        [str(yaosu), "up", "--once", "--data-dir", str(data_dir), *options],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_an_unknown_lane_is_named(bare: Path) -> None:
+    lanes = [sys.executable, ROOT / "tests" / "lanes.py", "everything"]
+    done = subprocess.run(lanes, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "no such lane: everything. Type: ./test check | unit | kafka | slow" in done.stdout
+
+
+def can_be_run_by_nobody(program: Path) -> bool:
+    try:
+        subprocess.run([program, "--version"], check=True, capture_output=True, **AS_NOBODY)
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    return True
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_run_from_a_clone_and_again(bare: Path) -> None:
+    """As an unprivileged user with an empty home and nothing on PATH but sh, coreutils, python3."""
+    account: dict[str, Any] = {}
+    if os.geteuid() == 0 and can_be_run_by_nobody(python()):
+        account = AS_NOBODY
+        for path in (bare, *bare.rglob("*")):
+            os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+    command = [bare / "clone" / "run", "--port", "0"]
+    first = subprocess.run(
+        [*command, "--once"],
+        env=environment(bare),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=800,
+        check=False,
+        **account,
+    )
+    assert first.returncode == 0, first.stdout
+    assert "接口文档" in first.stdout
+    assert not (bare / "clone" / ".yaosu" / "lock").exists()
+
+    began = time.monotonic()
+    with subprocess.Popen(
+        command,
+        env=environment(bare),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        **account,
+    ) as again:
+        ready = next((line for line in again.stdout if "全部就绪" in line), "")
+        ready_s = time.monotonic() - began
+        children = psutil.Process(again.pid).children(recursive=True)
+        again.send_signal(signal.SIGINT)
+        rest, _ = again.communicate(timeout=20)
+    assert ready, rest
+    assert ready_s <= 20
+    assert again.returncode == 0, rest
+    assert [p for p in children if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
+    assert [path for path in (bare / "clone" / ".yaosu").rglob("*") if path.is_socket()] == []
+    assert not (bare / "clone" / ".yaosu" / "lock").exists()
