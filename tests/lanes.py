@@ -121,9 +121,9 @@ def chromium(tally: Tally) -> None:
         return
     if os.geteuid() == 0 and shutil.which("apt-get"):
         quiet = {"check": False, "stdout": subprocess.DEVNULL, "timeout": 900}
-        subprocess.run(["apt-get", "update", "-qq"], **quiet)  # type: ignore[call-overload]
+        subprocess.run(["apt-get", "update", "-qq"], **quiet)  # type: ignore[call-overload]  # options of one kind
         packages = ["chromium", "fonts-noto-cjk"]
-        subprocess.run(["apt-get", "install", "-qq", "-y", *packages], **quiet)  # type: ignore[call-overload]
+        subprocess.run(["apt-get", "install", "-qq", "-y", *packages], **quiet)  # type: ignore[call-overload]  # options of one kind
     if not shutil.which("chromium"):
         tally.skip("the page tests: no chromium. Type: sudo apt install chromium fonts-noto-cjk")
 
