@@ -17,6 +17,7 @@ TABLE = ROOT / ".yaosu" / "reports" / "articles.md"
 ARTICLE = re.compile(r"(?:\S.* )?art\. \d+(?:\(\d+\))*")
 # Where the sale's own terms decide, a refusal says so instead of naming a document.
 NOTICE = "notice"
+UNITS = {"1", "bp", "day", "kW", "tce", "yuan", "yuan per tce or t"}
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,8 @@ class Value:
 
     path: tuple[str, ...]
     shown: str
+    unit: str
     article: str
-    file: Path
 
 
 def listed() -> dict[str, Path]:
@@ -53,8 +54,7 @@ def values() -> list[Value]:
             rule: Any = table
             for name in path:
                 rule = rule[name]
-            shown = f"{rule['value']} {rule['unit']}"
-            found.append(Value(path, shown, rule["article"], file))
+            found.append(Value(path, str(rule["value"]), rule["unit"], rule["article"]))
     return found
 
 
@@ -122,7 +122,7 @@ def table() -> str:
         lines += ["", f"## {article}", "", "| rule | value | functions |", "|---|---|---|"]
         for value in (one for one in ruled if one.article == article):
             users = "<br>".join(users_of(value.path))
-            lines.append(f"| {'.'.join(value.path)} | {value.shown} | {users} |")
+            lines.append(f"| {'.'.join(value.path)} | {value.shown} {value.unit} | {users} |")
         lines += ["", *(f"- {test}" for test in sorted(tests[article]))]
     return "\n".join(lines) + "\n"
 
@@ -137,6 +137,10 @@ def test_every_article_is_told_on_its_page() -> None:
     for article, page in listed().items():
         number = article[article.index("art. ") :]
         assert re.search(rf"^## {re.escape(number)}\b", page.read_text("utf-8"), re.MULTILINE), page
+
+
+def test_every_value_has_a_unit_we_know() -> None:
+    assert {value.unit for value in values()} <= UNITS
 
 
 def test_every_page_belongs_to_a_document() -> None:
