@@ -139,3 +139,61 @@ def test_any_other_string_is_uscc_invalid(code: str) -> None:
 @pytest.mark.parametrize("code", [None, 1, ["91350100M000100Y43"], True])
 def test_a_uscc_that_is_no_string_is_malformed(code: Any) -> None:
     assert refused("party.uscc", code=code) == ("INPUT_INVALID", None)
+
+
+def test_a_sale_is_cleared_by_anyones_trial() -> None:
+    bid = {"bidder": "甲", "quantity": "3.000", "submitted_at": "2022-09-01T09:30:00+08:00"}
+    answer = ask(
+        "sale.clearing",
+        supply="5.000",
+        floor_price_yuan="200.00",
+        lot_size="1.000",
+        price_rule="LOWEST_ACCEPTED",
+        tie_rule="TIME",
+        undersubscribed="SELL",
+        bids=[
+            bid | {"bid_id": "a", "price_yuan": "230.00"},
+            bid | {"bid_id": "b", "price_yuan": "226.50"},
+            bid | {"bid_id": "c", "price_yuan": "199.99"},
+        ],
+    )
+    assert answer.pop("policy_version").startswith("2022-01-01+")
+    assert answer == {
+        "outcome": "SOLD",
+        "clearing_price_yuan": "226.50",
+        "sold": "5.000",
+        "unsold": "0.000",
+        "awards": [
+            {
+                "bid_id": "a",
+                "quantity": "3.000",
+                "price_yuan": "226.50",
+                "amount_yuan": "679.50",
+            },
+            {
+                "bid_id": "b",
+                "quantity": "2.000",
+                "price_yuan": "226.50",
+                "amount_yuan": "453.00",
+            },
+        ],
+        "rejected": [{"bid_id": "c", "code": "BELOW_FLOOR"}],
+        "proceeds_yuan": "1132.50",
+    }
+
+
+@pytest.mark.parametrize(
+    "changed", [{"price_rule": "CHEAPEST"}, {"supply": "0"}, {"lot_size": 1}, {"bids": {}}]
+)
+def test_a_malformed_sale_is_input_invalid(changed: dict[str, Any]) -> None:
+    asked: dict[str, Any] = {
+        "supply": "5.000",
+        "floor_price_yuan": "200.00",
+        "lot_size": "1.000",
+        "price_rule": "LOWEST_ACCEPTED",
+        "tie_rule": "TIME",
+        "undersubscribed": "SELL",
+        "bids": [],
+    }
+    assert ask("sale.clearing", **asked)["outcome"] == "FAILED"
+    assert refused("sale.clearing", **(asked | changed)) == ("INPUT_INVALID", None)

@@ -2,8 +2,8 @@
 
 from typing import ClassVar, Literal
 
+from marketkit.facts import Fact
 from marketkit.movements import Movement
-from marketkit.outbox import Fact
 from marketkit.units import Day, Quantity
 
 OwnerKind = Literal["PROVINCE", "CITY", "COUNTY", "ENTERPRISE", "CREDITOR", "ISSUANCE"]

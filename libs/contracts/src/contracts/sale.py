@@ -5,8 +5,8 @@ Before the opening no fact says who takes part, how many, or at what price.
 
 from typing import ClassVar, Literal
 
+from marketkit.facts import Fact
 from marketkit.movements import Movement
-from marketkit.outbox import Fact
 from marketkit.units import AmountYuan, AmountYuanOrZero, Form, Instant, PriceYuan, Quantity
 
 Format = Literal["SEALED"]

@@ -18,7 +18,8 @@ from sqlmodel import Field, col, select
 
 from marketkit.db import KitTable, Minor, Session, new_id, sql
 from marketkit.errors import Refusal
-from marketkit.outbox import PARTITIONS, Fact, Placed
+from marketkit.facts import Fact
+from marketkit.outbox import PARTITIONS, Placed
 from marketkit.signing import ZERO, chain_after, same
 
 F = TypeVar("F", bound=Fact)

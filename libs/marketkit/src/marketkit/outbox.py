@@ -5,31 +5,18 @@
 
 import json
 from datetime import UTC, datetime
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import CheckConstraint, Identity, LargeBinary, SmallInteger, delete, insert
 from sqlmodel import Field, col, select
 
 from marketkit.db import House, KitTable, Minor, Session, actor, house, instant, new_id, sql
+from marketkit.facts import Fact
 from marketkit.signing import chain_after, partition_of, wire_mac
-from marketkit.units import Form
 
 PARTITIONS = 6
 EVENT_BYTES_MAX = 512 * 1024
 SEQUENCE_BATCH = 500
-
-
-class Fact(Form):
-    """What happened, as others are told it. Subclasses live in `contracts`, one class an event."""
-
-    kind: ClassVar[str]
-    version: ClassVar[int] = 1
-    # A step of a sale is sealed by a signed checkpoint as soon as it is in the log.
-    is_step: ClassVar[bool] = False
-
-    @classmethod
-    def type_in(cls, market: str) -> str:
-        return f"yaosu.{market}.{cls.kind}.v{cls.version}"
 
 
 class Outbox(KitTable, table=True):

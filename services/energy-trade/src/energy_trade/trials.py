@@ -7,6 +7,7 @@ from energy_trade.shutdowns.rules import split_shutdown
 from marketkit.codes import check_uscc
 from marketkit.trial import Trials
 from marketkit.units import ASSET_UNITS, TCE, Edge, Form
+from saleroom.trials import ClearingIn, clear_trial
 
 # tce or t, as the asset says: both have three places.
 QuantityTceOrT = Annotated[int, Edge(TCE, positive=True)]
@@ -45,3 +46,4 @@ def try_uscc(form: UsccIn, policy: Policy) -> dict[str, Any]:
 TRIALS = Trials(policy_on)
 TRIALS.add("energy.shutdown_split", ShutdownSplitIn, try_shutdown_split)
 TRIALS.add("party.uscc", UsccIn, try_uscc)
+TRIALS.add("sale.clearing", ClearingIn, clear_trial)
