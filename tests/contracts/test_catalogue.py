@@ -1,4 +1,4 @@
-"""What others may rely on changes only by decision: the committed schemas are the generated ones."""
+"""What others rely on changes only by decision: committed schemas are the generated ones."""
 
 import json
 from importlib.resources import files
