@@ -1,8 +1,8 @@
 from collections.abc import Callable
 
 import pytest
-from databases import ENERGY, LAND, Migrated, Package
 
+from databases import ENERGY, LAND, Migrated, Package
 from marketkit import migrations
 
 
