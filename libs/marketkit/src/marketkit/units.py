@@ -65,6 +65,11 @@ YUAN = Unit("yuan", 2)
 ASSET_UNITS = {"ENERGY": TCE, "COAL": TONNE}
 
 
+    def edge(self, minor: int) -> Any:
+        """The same text for a field that reads it back; such a field's type is the minor unit."""
+        return self.format(minor)
+
+
 @dataclass(frozen=True)
 class Edge:
     """Pydantic type of a decimal string at an edge: text outside, minor units inside."""
