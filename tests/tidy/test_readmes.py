@@ -193,6 +193,19 @@ def test_every_refusal_has_its_own_chinese_title_and_code() -> None:
     assert not {code: places for code, places in owners.items() if len(places) > 1}
 
 
+def test_every_code_an_officer_is_told_of_is_one() -> None:
+    found = {str(kind.__dict__["code"]) for kind in subclasses(Refusal)}
+    spoken = {
+        node.value
+        for file in sources()
+        for node in ast.walk(parsed(file))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    told = [code for code in coded(text_of(SALE)) if re.fullmatch("[A-Z]+(_[A-Z]+)+", code)]
+    assert len(told) > 30
+    assert set(told) <= found | spoken
+
+
 def test_the_articles_of_documents_are_all_a_readme_s() -> None:
     documents = tomllib.loads((ROOT / "docs/policy/documents.toml").read_text("utf-8"))
     told = "\n".join(text_of(readme(service)) for service in MARKETS)
