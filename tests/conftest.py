@@ -1,5 +1,5 @@
 from brokers import broker, embedded_broker, kafka_node, kafka_servers
-from databases import energy_house, gateway_house, kit_house, migrated, pg_server
+from databases import energy_house, gateway_house, kit_house, migrated, pg_server, toy
 
 __all__ = [
     "broker",
@@ -11,4 +11,5 @@ __all__ = [
     "kit_house",
     "migrated",
     "pg_server",
+    "toy",
 ]

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
+from typing import Any
 
 import psycopg
 import pytest
@@ -16,7 +17,8 @@ from psycopg import sql
 from sqlalchemy.engine import URL, make_url
 
 from marketkit import migrations
-from marketkit.db import Database
+from marketkit.db import Database, Role, Scope
+from marketkit.db import sql as sql_of
 from marketkit.signing import Signer
 from yaosu.postgres import Postgres
 from yaosu.processes import CannotStart
@@ -192,3 +194,44 @@ async def energy_house(migrated: Callable[[Package], Migrated]) -> AsyncIterator
 async def gateway_house(migrated: Callable[[Package], Migrated]) -> AsyncIterator[Database]:
     async with fresh(migrated(GATEWAY)) as house:
         yield house
+
+
+async def rows(
+    house: Database,
+    statement: str,
+    role: Role = "worker",
+    scope: Scope | None = None,
+    **values: Any,
+) -> list[Any]:
+    """What one statement answers in a transaction of its own."""
+    found = await house.run(lambda s: sql_of(s, statement, **values), role, scope=scope)
+    return list(found.all()) if found.returns_rows else []
+
+
+TOY = """
+DROP SCHEMA IF EXISTS toy CASCADE;
+CREATE SCHEMA toy;
+CREATE TABLE toy.thing (
+    key text PRIMARY KEY, fact_count bigint NOT NULL DEFAULT 0, last text NOT NULL DEFAULT ''
+);
+CREATE TABLE toy.late (
+    thing text REFERENCES toy.thing DEFERRABLE INITIALLY DEFERRED
+);
+GRANT USAGE ON SCHEMA toy TO yaosu_scoped, yaosu_market, yaosu_worker;
+GRANT ALL ON ALL TABLES IN SCHEMA toy TO yaosu_scoped, yaosu_market, yaosu_worker;
+"""
+
+
+def with_toy(database: Migrated) -> Iterator[None]:
+    """Add a schema of two small tables: a projection, or what an action changes."""
+    with database.superuser() as connection:
+        connection.execute(TOY.encode())
+    yield
+    with database.superuser() as connection:
+        connection.execute("DROP SCHEMA toy CASCADE")
+
+
+@pytest.fixture
+def toy(migrated: Callable[[Package], Migrated], kit_house: Database) -> Iterator[None]:
+    """The toy schema in the database of `kit_house`."""
+    yield from with_toy(migrated(LAND))

@@ -19,13 +19,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 COREUTILS = ("cat", "cksum", "df", "dirname", "id", "mkdir", "rm", "sleep", "tail", "tr")
 NOBODY = 65534
-REACHABLE = {
-    "PIP_CERT",
-    "PIP_CONFIG_FILE",
-    "PIP_DEFAULT_TIMEOUT",
-    "PIP_FIND_LINKS",
-    "PIP_INDEX_URL",
-}
+AS_NOBODY: dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+MIRROR = ("PIP_CERT", "PIP_CONFIG_FILE", "PIP_DEFAULT_TIMEOUT", "PIP_FIND_LINKS", "PIP_INDEX_URL")
 
 
 def copy_tree(target: Path) -> Path:
@@ -180,9 +175,9 @@ def test_a_data_folder_that_cannot_be_written(bare: Path) -> None:
 
 
 def up(data_dir: Path, *options: str) -> "subprocess.CompletedProcess[str]":
-    yaosu = Path(sys.executable).with_name("yaosu")
+    yaosu = str(Path(sys.executable).with_name("yaosu"))
     return subprocess.run(
-        [str(yaosu), "up", "--once", "--data-dir", str(data_dir), *options],
+        [yaosu, "up", "--once", "--data-dir", str(data_dir), *options],
         capture_output=True,
         text=True,
         timeout=60,
@@ -191,7 +186,7 @@ def up(data_dir: Path, *options: str) -> "subprocess.CompletedProcess[str]":
 
 
 def test_an_unknown_lane_is_named(bare: Path) -> None:
-    lanes = [sys.executable, ROOT / "tests" / "lanes.py", "everything"]
+    lanes = [sys.executable, str(ROOT / "tests" / "lanes.py"), "everything"]
     done = subprocess.run(lanes, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "no such lane: everything. Type: ./test check | unit | kafka | slow" in done.stdout
@@ -214,7 +209,7 @@ def test_run_from_a_clone_and_again(bare: Path) -> None:
         account = AS_NOBODY
         for path in (bare, *bare.rglob("*")):
             os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
-    command = [bare / "clone" / "run", "--port", "0"]
+    command = [str(bare / "clone" / "run"), "--port", "0"]
     first = subprocess.run(
         [*command, "--once"],
         env=environment(bare),
@@ -239,6 +234,7 @@ def test_run_from_a_clone_and_again(bare: Path) -> None:
         start_new_session=True,
         **account,
     ) as again:
+        assert again.stdout is not None
         ready = next((line for line in again.stdout if "全部就绪" in line), "")
         ready_s = time.monotonic() - began
         children = psutil.Process(again.pid).children(recursive=True)

@@ -52,7 +52,7 @@ def _fair(rules: Terms, bids: list[Bid]) -> list[Bid]:
     return bids
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(term_sets, bid_lists)
 def test_properties_of_every_clearing(rules: Terms, bids: list[Bid]) -> None:
     bids = _fair(rules, bids)
@@ -79,6 +79,7 @@ def test_properties_of_every_clearing(rules: Terms, bids: list[Bid]) -> None:
     assert served == sorted(served, reverse=True)
 
 
+@settings(deadline=None)
 @given(term_sets, bid_lists, st.randoms(use_true_random=False))
 def test_order_of_input_changes_nothing(rules: Terms, bids: list[Bid], shuffler: Any) -> None:
     bids = _fair(rules, bids)
@@ -90,6 +91,7 @@ def test_order_of_input_changes_nothing(rules: Terms, bids: list[Bid], shuffler:
     assert one == clear(rules, bids)
 
 
+@settings(deadline=None)
 @given(term_sets, bid_lists)
 def test_a_higher_bid_never_gets_less_than_a_lower_one_of_equal_quantity(
     rules: Terms, bids: list[Bid]
@@ -104,6 +106,7 @@ def test_a_higher_bid_never_gets_less_than_a_lower_one_of_equal_quantity(
                 assert awarded[high.bid_id] >= awarded[low.bid_id]
 
 
+@settings(deadline=None)
 @given(term_sets, bid_lists)
 def test_nothing_is_left_while_a_bid_that_would_take_it_goes_short(
     rules: Terms, bids: list[Bid]
@@ -163,7 +166,7 @@ def _reference(rules: Terms, bids: list[Bid]) -> dict[str, int]:
     return {bid_id: quantity for bid_id, quantity in gets.items() if quantity}
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(term_sets, bid_lists)
 def test_agrees_with_the_paragraph_read_slowly(rules: Terms, bids: list[Bid]) -> None:
     bids = _fair(rules, bids)

@@ -148,7 +148,7 @@ class TestBid:
         with pytest.raises(BidSizeWrong):
             read_bid(plain, sm3(plain), TCE)
 
-    @settings(max_examples=200)
+    @settings(max_examples=200, deadline=None)
     @given(st.integers(0, CIPHERTEXT_BYTES * 8 - 1))
     def test_one_flipped_bit_voids_it(self, bit: int) -> None:
         bid = sealed()
@@ -270,12 +270,14 @@ class TestPlaintext:
         with pytest.raises(BidVoid):
             seal_bid(steps, PLACE, public_key=SALE.public_key, unit=TCE)
 
+    @settings(deadline=None)
     @given(st.binary(max_size=300))
     def test_any_bytes_are_read_or_void(self, body: bytes) -> None:
         plaintext = body.ljust(PLAINTEXT_BYTES)
         with pytest.raises(BidMalformed):
             read_bid(plaintext, sm3(plaintext), TCE)
 
+    @settings(deadline=None)
     @given(
         st.lists(
             st.builds(

@@ -136,12 +136,12 @@ UP = f"""
 import asyncio, sys
 from pathlib import Path
 from yaosu.stack import PACKAGES
-from yaosu.up import up
+from yaosu.up import live
 from yaosu.processes import CannotStart
 async def play(gateway_url, inner_urls, data_dir, keys):
     print("played", sorted(inner_urls), keys.issuer.kid, flush=True)
 try:
-    asyncio.run(up(Path(sys.argv[1]), port=int(sys.argv[2]), once="--once" in sys.argv,
+    asyncio.run(live(Path(sys.argv[1]), port=int(sys.argv[2]), once="--once" in sys.argv,
         fresh=False, play=play,
         programs={{name: [sys.executable, {str(FAKE)!r}, "good"] for name in PACKAGES}}))
 except CannotStart as reason:

@@ -1,12 +1,11 @@
-"""The command line `yaosu`: commands are thin, each calls one function of its own module."""
+"""The command line `yaosu`: a command is a function in the module of its name."""
 
-import asyncio
-from pathlib import Path
-from typing import Annotated
+import sys
+from importlib import import_module
 
 import typer
 
-from yaosu.processes import CannotStart
+COMMANDS = ("up", "trial")
 
 app = typer.Typer(
     name="yaosu",
@@ -21,24 +20,13 @@ app = typer.Typer(
 def _several_commands() -> None: ...
 
 
-@app.command(help="在本机启动全部服务，播放演示，Ctrl-C 停止。")
-def up(
-    port: Annotated[int, typer.Option(help="门户端口", min=0, max=65535)] = 8370,
-    once: Annotated[bool, typer.Option("--once", help="演示结束后即退出")] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="清除原有数据，重新开始")] = False,
-    data_dir: Annotated[Path, typer.Option(help="数据目录")] = Path(".yaosu"),
-) -> None:
-    from yaosu.up import up
-
-    try:
-        asyncio.run(up(data_dir, port=port, once=once, fresh=fresh))
-    except CannotStart as reason:
-        typer.echo(f"\n{reason}", err=True)
-        raise typer.Exit(1) from None
-
-
-# Further commands follow here, one function each: demo, trial, bid, share, export, verify.
+def main() -> None:
+    """Run the command that is asked for; its module alone is read, for `up` should not wait."""
+    asked = sys.argv[1] if len(sys.argv) > 1 else ""
+    for name in (asked,) if asked in COMMANDS else COMMANDS:
+        app.command(name)(getattr(import_module(f"yaosu.{name}"), name))
+    app()
 
 
 if __name__ == "__main__":
-    app()
+    main()

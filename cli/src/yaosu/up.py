@@ -7,17 +7,34 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
 from yaosu.keys import Keys
+from yaosu.processes import CannotStart
 from yaosu.stack import Stack
 
 Play = Callable[[str, Mapping[str, str], Path, Keys], Awaitable[None]]
 
 
-async def up(
+def up(
+    port: Annotated[int, typer.Option(help="门户端口", min=0, max=65535)] = 8370,
+    once: Annotated[bool, typer.Option("--once", help="演示结束后即退出")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="清除原有数据，重新开始")] = False,
+    data_dir: Annotated[Path, typer.Option(help="数据目录")] = Path(".yaosu"),
+) -> None:
+    """在本机启动全部服务，播放演示，Ctrl-C 停止。"""
+    try:
+        asyncio.run(live(data_dir, port=port, once=once, fresh=fresh))
+    except CannotStart as reason:
+        typer.echo(f"\n{reason}", err=True)
+        raise typer.Exit(1) from None
+
+
+async def live(
     data_dir: Path,
     *,
     port: int,

@@ -17,3 +17,5 @@ BEGIN
     END IF;
 END $$;
 GRANT yaosu_scoped, yaosu_market, yaosu_worker TO yaosu_app;
+-- Below lock_timeout (500 ms), or two that wait for each other both give up and none is tried again.
+ALTER ROLE yaosu_app SET deadlock_timeout = '100ms';
