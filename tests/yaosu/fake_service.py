@@ -32,11 +32,11 @@ class Answer(BaseHTTPRequestHandler):
         return
 
 
-def serve() -> None:
+def serve(stubborn: bool) -> None:
     with psycopg.connect(conninfo(os.environ["YAOSU_DATABASE_URL"])) as connection:
         connection.execute("INSERT INTO mark VALUES ('began')")
     port = int(os.environ["YAOSU_INNER_PORT"])
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, signal.SIG_IGN if stubborn else lambda *_: sys.exit(0))
     ThreadingHTTPServer((os.environ["YAOSU_HOST"], port), Answer).serve_forever()
 
 
@@ -47,4 +47,4 @@ if __name__ == "__main__":
     if role == "migrate":
         migrate()
     else:
-        serve()
+        serve(behaviour == "stubborn")

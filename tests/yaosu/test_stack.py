@@ -132,6 +132,15 @@ async def test_a_service_that_cannot_start_is_named_with_what_it_said(tmp_path: 
     assert {p for p in descendants() - others if p.status() != psutil.STATUS_ZOMBIE} == set()
 
 
+async def test_a_service_that_will_not_end_is_ended_in_time(tmp_path: Path) -> None:
+    stubborn = PROGRAMS | {"energy": [sys.executable, str(FAKE), "stubborn"]}
+    others = descendants()
+    async with Stack(tmp_path / "data", programs=stubborn):
+        asked_s = time.monotonic()
+    assert 5 < time.monotonic() - asked_s < 10
+    assert {p for p in descendants() - others if p.status() != psutil.STATUS_ZOMBIE} == set()
+
+
 UP = f"""
 import asyncio, sys
 from pathlib import Path

@@ -103,11 +103,10 @@ class Stack:
         self.services: dict[str, Service] = {}
 
     async def __aenter__(self) -> "Stack":
-        try:
+        async with contextlib.AsyncExitStack() as otherwise:
+            otherwise.push_async_callback(self.stop)
             await self._start()
-        except BaseException:
-            await self.stop()
-            raise
+            otherwise.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -242,13 +241,13 @@ class Stack:
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
     def _start_postgres(self) -> None:
-        began = time.monotonic()
+        began_s = time.monotonic()
         self.postgres.start()
         roles = resources.files("marketkit").joinpath("roles.sql").read_text("utf-8")
         databases = [service.database for service in self.services.values()]
         self.postgres.prepare(databases, roles, owner="yaosu_owner")
         self._database_watcher = asyncio.create_task(self._watch_postgres())
-        self._done("数据库 PostgreSQL", began)
+        self._done("数据库 PostgreSQL", began_s)
 
     async def _watch_postgres(self) -> None:
         while True:
@@ -261,14 +260,14 @@ class Stack:
                     self._say(str(error))
 
     async def _start_broker(self) -> None:
-        began = time.monotonic()
+        began_s = time.monotonic()
         program = [sys.executable, "-m", "yaosu.broker", "--port", str(self._broker_port)]
         child = Child("broker", program, _environment({}), self._log("broker"))
         self._children["broker"] = child
         await child.start()
         await self._until("broker", self._broker_answers)
         child.keep_up(self._say)
-        self._done("消息总线 Kafka（内嵌）", began)
+        self._done("消息总线 Kafka（内嵌）", began_s)
 
     async def _broker_answers(self) -> bool:
         _, writer = await asyncio.open_connection(HOST, self._broker_port)
@@ -276,7 +275,7 @@ class Stack:
         return True
 
     async def _migrate(self) -> None:
-        began = time.monotonic()
+        began_s = time.monotonic()
         children = [self._child(service, "migrate") for service in self.services.values()]
         self._children |= {f"{child.name}-migrate": child for child in children}
         codes = await asyncio.gather(*(child.run_to_its_end() for child in children))
@@ -284,17 +283,17 @@ class Stack:
             del self._children[f"{child.name}-migrate"]
             if code:
                 raise CannotStart(_did_not(f"{child.name} 数据库迁移失败 / migration", child))
-        self._done("数据库迁移", began)
+        self._done("数据库迁移", began_s)
 
     async def _start_services(self) -> None:
-        began = time.monotonic()
+        began_s = time.monotonic()
         for service in self.services.values():
             self._children[service.name] = child = self._child(service, "all")
             await child.start()
         for service in self.services.values():
             await self.wait_ready(service.name)
             self._children[service.name].keep_up(self._say)
-            self._done(f"{service.title} {service.name}", began)
+            self._done(f"{service.title} {service.name}", began_s)
 
     def _child(self, service: Service, role: str) -> Child:
         program = self._programs.get(service.name, [sys.executable, "-m", service.package])
@@ -342,8 +341,8 @@ class Stack:
             await asyncio.sleep(0.1)
         raise CannotStart(_did_not(f"{name} 未就绪 / not ready", child))
 
-    def _done(self, what: str, began: float) -> None:
-        self._say(f"✓ {what} 就绪（{time.monotonic() - began:.1f} 秒）")
+    def _done(self, what: str, began_s: float) -> None:
+        self._say(f"✓ {what} 就绪（{time.monotonic() - began_s:.1f} 秒）")
 
 
 async def _both(*parts: Coroutine[Any, Any, None]) -> None:

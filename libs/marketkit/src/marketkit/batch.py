@@ -3,6 +3,8 @@
 A command's key, its effect and its answer are one transaction; a stored answer is for ever.
 """
 
+import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,17 +12,41 @@ from typing import Generic, TypeVar
 
 from pydantic import BaseModel
 from sqlalchemy import LargeBinary, insert
+from sqlalchemy.exc import DBAPIError
 from sqlmodel import Field, col, or_, select
 
-from marketkit.db import KitTable, Session, UtcInstant, instant, sql
+from marketkit.db import Database, KitTable, Session, UtcInstant, instant, sql, sqlstate
 from marketkit.errors import Busy, Conflict, Refusal, RuleBroken, problem
+from marketkit.logs import log
 from marketkit.signing import canonical
 
 C = TypeVar("C")
+P = TypeVar("P")
 Verdict = BaseModel | Refusal
-Action = Callable[[Session, list[C]], Awaitable[Sequence[Verdict]]]
 
 COMMANDS_MAX = 256
+WAITING_MAX = 4096
+# A process frozen in a hot transaction must lose its locks before those who wait give up.
+HOT_IDLE_MS = 300
+LATER = {"40P01", "55P03", "57014"}
+
+
+@dataclass(frozen=True)
+class Hot(Generic[C, P]):
+    """An action of many commands in two steps.
+
+    `lock` takes the aggregate's lock and prepares each command, its instant above all; `act` does
+    all that were prepared and answers a verdict each. If `act` fails, it is called for each alone,
+    prepared as before: only the culprit fails, and nobody is late by its fault.
+    """
+
+    lock: Callable[[Session, Sequence[C]], Awaitable[list[P]]]
+    act: Callable[[Session, Sequence[P]], Awaitable[Sequence[Verdict]]]
+
+
+class CommandFailed(Refusal):
+    title = "系统内部错误，已记录"
+    status = 500
 
 
 class IdempotencyKeyInFlight(Conflict):
@@ -65,9 +91,7 @@ class Answer:
     retry_after_s: int | None = None
 
 
-async def execute(
-    session: Session, commands: Sequence[Command[C]], action: Action[C]
-) -> list[Answer]:
+async def execute(session: Session, commands: Sequence[Command[C]], hot: Hot[C, P]) -> list[Answer]:
     """Answers to up to 256 commands, in their order; all effects in this one transaction.
 
     A key in flight elsewhere refuses that command alone; a key answered before is answered again;
@@ -81,28 +105,29 @@ async def execute(
         place = (command.principal, command.key)
         if place in stored:
             answers[place] = _again(stored[place], command)
+        elif place not in fresh and await _claim(session, place):
+            fresh[place] = command
         elif place not in fresh:
-            if await _claim(session, place):
-                fresh[place] = command
-            else:
-                answers[place] = _answer_of(command, IdempotencyKeyInFlight(retry_after_s=1))
+            answers[place] = _answer_of(command, IdempotencyKeyInFlight(retry_after_s=1))
     if fresh:
         # A twin may have committed between the first look and the lock.
         late = await _stored(session, list(fresh.values()))
         answers |= {place: _again(row, fresh.pop(place)) for place, row in late.items()}
-        answers |= await _act(session, fresh, action)
-    return [_checked(answers, fresh, command) for command in commands]
+        answers |= await _act(session, fresh, hot)
+    return [_checked(answers, stored, fresh, command) for command in commands]
 
 
 def _checked(
     answers: dict[tuple[str, str], Answer],
+    stored: dict[tuple[str, str], StoredAnswer],
     fresh: dict[tuple[str, str], Command[C]],
     command: Command[C],
 ) -> Answer:
-    first = fresh.get((command.principal, command.key))
+    place = (command.principal, command.key)
+    first = fresh.get(place) or stored.get(place)
     if first is not None and first.fingerprint != command.fingerprint:
         return _answer_of(command, IdempotencyKeyReused())
-    return answers[(command.principal, command.key)]
+    return answers[place]
 
 
 async def _stored(
@@ -126,18 +151,11 @@ async def _claim(session: Session, place: tuple[str, str]) -> bool:
 
 
 async def _act(
-    session: Session, fresh: dict[tuple[str, str], Command[C]], action: Action[C]
+    session: Session, fresh: dict[tuple[str, str], Command[C]], hot: Hot[C, P]
 ) -> dict[tuple[str, str], Answer]:
-    contents = [command.content for command in fresh.values()]
-    if not contents:
+    if not fresh:
         return {}
-    try:
-        async with session.begin_nested():
-            verdicts = await action(session, contents)
-            await session.flush()
-    except Refusal as refusal:
-        assert len(contents) == 1, "an action of many answers its refusals"
-        verdicts = [refusal]
+    verdicts = await _verdicts(session, [command.content for command in fresh.values()], hot)
     answers = {
         place: _answer_of(command, verdict)
         for (place, command), verdict in zip(fresh.items(), verdicts, strict=True)
@@ -159,6 +177,112 @@ async def _act(
     if kept:
         await session.exec(insert(StoredAnswer), params=kept)
     return answers
+
+
+async def _verdicts(session: Session, contents: Sequence[C], hot: Hot[C, P]) -> Sequence[Verdict]:
+    try:
+        async with session.begin_nested():
+            prepared = await hot.lock(session, contents)
+    except Refusal as refusal:
+        return [refusal] * len(contents)
+    try:
+        async with session.begin_nested():
+            verdicts = await hot.act(session, prepared)
+            await session.flush()
+            return verdicts
+    except Refusal as refusal:
+        if len(prepared) == 1:
+            return [refusal]
+    except DBAPIError as error:
+        if len(prepared) == 1 or error.connection_invalidated:
+            raise
+    return [await _alone(session, one, hot) for one in prepared]
+
+
+async def _alone(session: Session, prepared: P, hot: Hot[C, P]) -> Verdict:
+    try:
+        async with session.begin_nested():
+            (verdict,) = await hot.act(session, [prepared])
+            await session.flush()
+            return verdict
+    except Refusal as refusal:
+        return refusal
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise
+        if sqlstate(error) in LATER:
+            return Busy()
+        log.error("command_failed", exc_info=error)
+        return CommandFailed()
+
+
+def single(action: Callable[[Session], Awaitable[BaseModel]]) -> Hot[None, None]:
+    """An ordinary action, as a hot one that is never given more than one command."""
+
+    async def lock(session: Session, contents: Sequence[None]) -> list[None]:
+        return list(contents)
+
+    async def act(session: Session, prepared: Sequence[None]) -> list[BaseModel]:
+        return [await action(session) for _ in prepared]
+
+    return Hot(lock, act)
+
+
+class Meeting(Generic[C, P]):
+    """Where concurrent commands on one aggregate meet, to share one transaction and one commit.
+
+    The first goes at once; those that come while it is under way go together after it, in order of
+    arrival. A caller that hangs up leaves its command to be done.
+    """
+
+    def __init__(self, house: Database, hot: Hot[C, P]) -> None:
+        self._house = house
+        self._hot = hot
+        self._queues: dict[str, deque[tuple[Command[C], asyncio.Future[Answer]]]] = {}
+        self._serving: set[asyncio.Task[None]] = set()
+        self._waiting_count = 0
+
+    async def join(self, place: str, command: Command[C]) -> Answer:
+        """The command's answer, after its commit; `place` names the aggregate.
+
+        Raises:
+            Busy: more are waiting than could be answered in time.
+        """
+        if self._waiting_count >= WAITING_MAX:
+            raise Busy(retry_after_s=1)
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting_count += 1
+        if place in self._queues:
+            self._queues[place].append((command, answer))
+        else:
+            self._queues[place] = deque([(command, answer)])
+            serving = asyncio.create_task(self._serve(place))
+            self._serving.add(serving)
+            serving.add_done_callback(self._serving.discard)
+        return await answer
+
+    async def _serve(self, place: str) -> None:
+        queue = self._queues[place]
+        while queue:
+            turn = [queue.popleft() for _ in range(min(len(queue), COMMANDS_MAX))]
+            commands = [command for command, _ in turn]
+            (outcome,) = await asyncio.gather(self._run(commands), return_exceptions=True)
+            self._waiting_count -= len(turn)
+            for position, (_, answer) in enumerate(turn):
+                if answer.done():
+                    continue
+                if isinstance(outcome, BaseException):
+                    answer.set_exception(outcome)
+                else:
+                    answer.set_result(outcome[position])
+        del self._queues[place]
+
+    async def _run(self, commands: list[Command[C]]) -> list[Answer]:
+        async def together(session: Session) -> list[Answer]:
+            await sql(session, f"SET LOCAL idle_in_transaction_session_timeout = {HOT_IDLE_MS}")
+            return await execute(session, commands, self._hot)
+
+        return await self._house.run(together)
 
 
 def _again(row: StoredAnswer, command: Command[C]) -> Answer:

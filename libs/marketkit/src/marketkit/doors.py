@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Depends, Request, Response
 from pydantic import BaseModel
 
-from marketkit.batch import Answer, Command, execute
+from marketkit.batch import Answer, Command, Hot, Meeting, execute, single
 from marketkit.db import Database, Role, Session
 from marketkit.errors import Forbidden, Unauthenticated, Unreadable
 from marketkit.identity import Caller, Verifier
@@ -17,6 +17,8 @@ from marketkit.signing import canonical
 from marketkit.strict_json import loads
 
 T = TypeVar("T")
+C = TypeVar("C")
+P = TypeVar("P")
 
 _KEY = re.compile(r"[!-~]{1,200}", re.ASCII)
 
@@ -72,7 +74,7 @@ class Commanded:
     caller: Caller
     key: str
     fingerprint: bytes
-    trace_id: str
+    meetings: dict[int, Meeting[Any, Any]]
 
     async def run(
         self,
@@ -83,18 +85,23 @@ class Commanded:
         role: Role = "market",
     ) -> Response:
         """The answer of an action of one command; `location` is filled from its fields."""
-
-        async def alone(session: Session, _: list[None]) -> list[BaseModel]:
-            return [await action(session)]
-
         command = Command(self.caller.sub, self.key, self.fingerprint, None, status, location)
         answers = await self.house.run(
-            lambda session: execute(session, [command], alone),
+            lambda session: execute(session, [command], single(action)),
             role,
             scope=self.caller.scope,
             actor=self.caller.sub,
         )
         return _response(answers[0])
+
+    async def meet(
+        self, hot: Hot[C, P], place: str, content: C, *, status: int = 200, location: str = ""
+    ) -> Response:
+        """The answer of a hot action, shared with others on the same aggregate, `place`."""
+        command = Command(self.caller.sub, self.key, self.fingerprint, content, status, location)
+        # The application keeps one meeting for each hot action.
+        meeting = self.meetings.setdefault(id(hot), Meeting(self.house, hot))
+        return _response(await meeting.join(place, command))
 
 
 def _response(answer: Answer) -> Response:
@@ -116,7 +123,7 @@ async def _commanded(request: Request) -> Commanded:
         request.state.caller,
         keys[0],
         hashlib.sha256(said).digest(),
-        request.state.trace_id,
+        request.app.state.meetings,
     )
 
 

@@ -3,7 +3,7 @@
 `alembic/env.py` calls `run_migrations`; the revisions call the functions on roles and rows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -94,4 +94,10 @@ def row_security(table: str, *, region: str = "''", uscc: str = "''") -> None:
 def heads(package: str, libraries: Sequence[str]) -> frozenset[str]:
     """The revisions a database must have for this program to serve."""
     scripts = ScriptDirectory.from_config(config(package, "", libraries))
-    return frozenset(scripts.get_heads())
+    # Alembic's table drops a revision that another one there depends on: it is implied.
+    implied = {name for found in scripts.walk_revisions() for name in _names(found.dependencies)}
+    return frozenset(scripts.get_heads()) - implied
+
+
+def _names(names: str | Iterable[str] | None) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names or ())

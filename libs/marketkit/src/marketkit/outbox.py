@@ -4,8 +4,9 @@
 """
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import CheckConstraint, Identity, LargeBinary, SmallInteger, delete, insert
 from sqlmodel import Field, col, select
@@ -79,6 +80,22 @@ class Placed(NamedTuple):
         return wire_mac(key, place, self.chain, self.event)
 
 
+class Telling(NamedTuple):
+    """A fact with what its envelope says.
+
+    `key` is the aggregate whose events stay in order (all events of one sale have the sale's),
+    `subject` the aggregate's id if it is not the key, `actor` who did it if not the session's.
+    """
+
+    fact: Fact
+    key: str
+    subject: str = ""
+    actor: str = ""
+    region_code: str = ""
+    policy_version: str = ""
+    at: datetime | None = None
+
+
 async def tell(
     session: Session,
     fact: Fact,
@@ -92,36 +109,50 @@ async def tell(
     """Put the fact in the outbox, in this transaction; answer its event id.
 
     Lock the aggregate first and tell last: then the order of a key's events is the order of its
-    changes.
-
-    Args:
-        key: The aggregate whose events stay in order; all events of one sale have the sale's.
-        subject: The aggregate's id, if it is not the key.
-        at: The instant of the change, else asked for now.
+    changes. `at` is the instant of the change, else asked for now.
     """
+    telling = Telling(fact, key, subject, "", region_code, policy_version, at)
+    return (await tell_all(session, [telling]))[0]
+
+
+async def tell_all(session: Session, tellings: Sequence[Telling]) -> list[str]:
+    """Put facts in the outbox, in their order, by one statement; answer their event ids."""
+    now = await instant(session) if any(one.at is None for one in tellings) else None
+    events = [_event(session, one, one.at or now) for one in tellings]
+    rows = [
+        {"key": one.key, "is_step": one.fact.is_step, "event": _stored(event)}
+        for one, event in zip(tellings, events, strict=True)
+    ]
+    if rows:
+        await session.exec(insert(Outbox), params=rows)
+        await sql(session, "SELECT pg_notify('outbox', '')")
+    return [event["id"] for event in events]
+
+
+def _event(session: Session, telling: Telling, at: datetime | None) -> dict[str, Any]:
+    assert at is not None
     speaker = house(session)
-    event_id = new_id()
-    event: dict[str, object] = {
+    kind = telling.fact.type_in(speaker.market)
+    event = {
         "specversion": "1.0",
-        "id": event_id,
+        "id": new_id(),
         "source": speaker.source,
-        "type": fact.type_in(speaker.market),
-        "subject": subject or key,
-        "time": (at or await instant(session)).astimezone(UTC).isoformat(),
+        "type": kind,
+        "subject": telling.subject or telling.key,
+        "time": at.astimezone(UTC).isoformat(),
         "datacontenttype": "application/json",
-        "dataschema": f"/schemas/{fact.type_in(speaker.market)}.json",
-        "partitionkey": key,
-        "actor": actor(session),
+        "dataschema": f"/schemas/{kind}.json",
+        "partitionkey": telling.key,
+        "actor": telling.actor or actor(session),
     }
-    optional = {"regioncode": region_code, "policyversion": policy_version}
+    optional = {"regioncode": telling.region_code, "policyversion": telling.policy_version}
     event |= {name: value for name, value in optional.items() if value}
-    event["data"] = fact.model_dump(mode="json")
-    stored = json.dumps(event, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    await session.exec(
-        insert(Outbox).values(key=key, is_step=fact.is_step, event=stored.encode("utf-8"))
-    )
-    await sql(session, "SELECT pg_notify('outbox', '')")
-    return event_id
+    return event | {"data": telling.fact.model_dump(mode="json")}
+
+
+def _stored(event: dict[str, Any]) -> bytes:
+    text = json.dumps(event, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.encode("utf-8")
 
 
 async def sequence(session: Session) -> Sequenced:

@@ -19,6 +19,7 @@ from marketkit.identity import Verifier
 from marketkit.logs import configure, log
 from marketkit.settings import Settings
 from marketkit.signing import Signer, unb64
+from marketkit.strict_http import StrictHttp
 from marketkit.web import create_app
 from marketkit.worker import Loop
 
@@ -148,7 +149,8 @@ def _uvicorn(app: FastAPI, host: str, port: int) -> uvicorn.Config:
         server_header=False,
         timeout_graceful_shutdown=DRAIN_S,
         timeout_keep_alive=75,
-        http="h11",
+        http=StrictHttp,
+        ws="none",
     )
 
 

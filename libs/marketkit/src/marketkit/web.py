@@ -191,6 +191,7 @@ def create_app(
     )
     app.state.house = house
     app.state.verifier = verifier
+    app.state.meetings = {}
     quiet = set()
     for router in routers:
         app.include_router(router)

@@ -1,0 +1,138 @@
+"""Hot actions: many commands, one transaction, and each gets what it would have got alone."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import pytest
+from pydantic import BaseModel
+
+from databases import LAND, Migrated, Package
+from marketkit.batch import Answer, Command, Hot, Meeting, Verdict, execute
+from marketkit.db import Database, Session, sql
+from marketkit.errors import Busy, Conflict
+
+
+class Seat(BaseModel):
+    number: int
+    order: int
+
+
+class SeatTaken(Conflict):
+    title = "座位已有人"
+
+
+@dataclass(frozen=True)
+class Wish:
+    number: int
+    fault: str = ""
+
+
+Prepared = tuple[Wish, int]
+
+
+async def lock(session: Session, wishes: Sequence[Wish]) -> list[Prepared]:
+    row = (await sql(session, "SELECT taken FROM hall FOR UPDATE")).one()
+    return [(wish, row.taken + place) for place, wish in enumerate(wishes, start=1)]
+
+
+async def act(session: Session, prepared: Sequence[Prepared]) -> list[Verdict]:
+    verdicts: list[Verdict] = []
+    for wish, order in prepared:
+        if wish.fault == "refused":
+            verdicts.append(SeatTaken())
+            continue
+        if wish.fault == "raised":
+            raise SeatTaken()
+        if wish.fault == "deadlock":
+            await sql(session, "DO $$ BEGIN RAISE deadlock_detected; END $$")
+        await sql(session, "INSERT INTO seat VALUES (:n, :o)", n=wish.number, o=order)
+        verdicts.append(Seat(number=wish.number, order=order))
+    await sql(session, "UPDATE hall SET taken = (SELECT coalesce(max(o), 0) FROM seat)")
+    return verdicts
+
+
+HOT = Hot(lock, act)
+
+
+def wish(number: int, fault: str = "", key: str = "") -> Command[Wish]:
+    return Command("p", key or f"k{number}{fault}", b"f", Wish(number, fault), 201)
+
+
+HALL = """
+CREATE TABLE hall (taken int);
+INSERT INTO hall VALUES (0);
+CREATE TABLE seat (n int PRIMARY KEY, o int UNIQUE);
+GRANT ALL ON hall, seat TO yaosu_market;
+"""
+
+
+@pytest.fixture
+def hall(kit_house: Database, migrated: Callable[[Package], Migrated]) -> Iterator[Database]:
+    with migrated(LAND).superuser() as connection:
+        connection.execute(HALL)
+        yield kit_house
+        connection.execute("DROP TABLE seat, hall")
+
+
+async def sat(house: Database) -> list[int]:
+    async with house.transaction("market") as session:
+        rows = (await sql(session, "SELECT n FROM seat ORDER BY o")).all()
+    return [row.n for row in rows]
+
+
+async def together(house: Database, commands: Sequence[Command[Wish]]) -> list[Answer]:
+    return await house.run(lambda session: execute(session, commands, HOT))
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"), [("refused", 409), ("raised", 409), ("deadlock", 503), ("twice", 500)]
+)
+async def test_one_bad_command_in_a_list_of_200_harms_nobody_else(
+    hall: Database, fault: str, status: int
+) -> None:
+    commands = [wish(number) for number in range(200)]
+    commands[77] = wish(3, "again") if fault == "twice" else wish(77, fault)
+    answers = await together(hall, commands)
+    assert [answer.status for answer in answers] == [201] * 77 + [status] + [201] * 122
+    assert await sat(hall) == [number for number in range(200) if number != 77]
+
+
+async def test_one_twin_in_flight_in_a_list_refuses_that_one_alone(
+    hall: Database, migrated: Callable[[Package], Migrated]
+) -> None:
+    with migrated(LAND).superuser() as elsewhere, elsewhere.transaction():
+        elsewhere.execute("SELECT pg_advisory_xact_lock(hashtextextended('p\x1fk6', 7370500))")
+        answers = await together(hall, [wish(number) for number in range(1, 10)])
+    assert [answer.status for answer in answers] == [201] * 5 + [409] + [201] * 3
+
+
+async def test_order_of_arrival_is_kept_through_meetings(hall: Database) -> None:
+    meeting = Meeting(hall, HOT)
+    numbers = [(number * 37) % 101 for number in range(101)]
+    answers = await asyncio.gather(*(meeting.join("hall", wish(number)) for number in numbers))
+    assert {answer.status for answer in answers} == {201}
+    assert await sat(hall) == numbers
+
+
+async def test_a_caller_that_hangs_up_neither_loses_nor_blocks_anything(hall: Database) -> None:
+    meeting = Meeting(hall, HOT)
+    callers = [asyncio.create_task(meeting.join("hall", wish(number))) for number in range(40)]
+    await asyncio.sleep(0)
+    for caller in callers[::2]:
+        caller.cancel()
+    await asyncio.gather(*callers, return_exceptions=True)
+    assert (await meeting.join("hall", wish(99))).status == 201
+    assert await sat(hall) == [*range(40), 99]
+
+
+async def test_too_many_waiting_is_answered_at_once(
+    hall: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("marketkit.batch.WAITING_MAX", 5)
+    meeting = Meeting(hall, HOT)
+    outcomes = await asyncio.gather(
+        *(meeting.join("hall", wish(number)) for number in range(8)), return_exceptions=True
+    )
+    assert [isinstance(outcome, Busy) for outcome in outcomes] == [False] * 5 + [True] * 3
+    assert (await meeting.join("hall", wish(9))).status == 201
