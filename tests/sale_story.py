@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 
 from builders import NOON, a_project_code, a_uscc
 from contracts import sale as told
@@ -15,10 +16,12 @@ from marketkit.facts import Fact
 from marketkit.movements import Leg, Movement
 from marketkit.outbox import sequence, tell
 from marketkit.signing import b64
-from marketkit.units import TCE, YUAN, format_instant
+from marketkit.units import TCE, YUAN, Form, format_instant
 from saleroom.clearing import Bid, Clearing, Terms, clear
 from saleroom.sealing import BidPlace, Step, new_key_pair, open_bid, seal_bid
 from saleroom.shares import draw_seed
+
+F = TypeVar("F", bound=Form)
 
 SALE = "01SALE"
 SUPPLY = TCE.parse("10000")
@@ -48,7 +51,8 @@ class Story:
         step = Step(YUAN.parse(price), TCE.parse(quantity))
         sealed = seal_bid([step], place, public_key=self.key.public_key, unit=TCE)
         opened = open_bid(sealed, place, private_key=self.key.private_key, unit=TCE)
-        return told.RevealedBid(
+        return _said(
+            told.RevealedBid,
             receipt_id=f"receipt-{number}",
             registration_id=f"registration-{number}",
             bidder=place.uscc,
@@ -84,7 +88,7 @@ class Story:
             ("issue-1", _issued(movements)),
             (SALE, self.announced(held)),
             *((SALE, _placed(bid)) for bid in self.revealed),
-            (SALE, told.SaleClosed(closed_at=format_instant(NOON))),
+            (SALE, _said(told.SaleClosed, closed_at=format_instant(NOON))),
             (SALE, told.BidsRevealed(part=1, part_count=2, bids=self.revealed[:2])),
             (SALE, told.BidsRevealed(part=2, part_count=2, bids=self.revealed[2:])),
             (SALE, self.opened()),
@@ -96,7 +100,8 @@ class Story:
             title="2022年第一批能耗指标市场竞购（示例）",
             body="公告",
             seller="山东省发展和改革委员会",
-            terms=told.SaleTerms(
+            terms=_said(
+                told.SaleTerms,
                 asset="ENERGY",
                 unit="tce",
                 format="SEALED",
@@ -110,7 +115,8 @@ class Story:
                 deposit_ratio_bp=2000,
                 is_dual_high_barred=True,
             ),
-            timetable=told.Timetable(
+            timetable=_said(
+                told.Timetable,
                 **{
                     name: format_instant(NOON + timedelta(days=day))
                     for day, name in enumerate(
@@ -143,14 +149,16 @@ class Story:
         result = self.clearing()
         bids = {f"{bid.receipt_id}-1": bid for bid in self.revealed}
         price_fen = result.clearing_price_fen
-        return told.SaleCleared(
+        return _said(
+            told.SaleCleared,
             outcome=result.outcome,
             clearing_price_yuan=None if price_fen is None else YUAN.format(price_fen),
             sold=TCE.format(result.sold_minor),
             unsold=TCE.format(result.unsold_minor),
             proceeds_yuan=YUAN.format(result.proceeds_fen),
             awards=[
-                told.AwardedStep(
+                _said(
+                    told.AwardedStep,
                     bid_id=award.bid_id,
                     registration_id=bids[award.bid_id].registration_id,
                     bidder=bids[award.bid_id].bidder,
@@ -168,14 +176,20 @@ class Story:
         )
 
 
+def _said(form: type[F], **said: object) -> F:
+    """A fact from the text of its fields."""
+    return form.model_validate(said)
+
+
 def _account(account: str) -> AccountOpened:
     is_issuance = account.startswith("issuance")
     owner_kind = "ISSUANCE" if is_issuance else "PROVINCE"
-    return AccountOpened(account=account, owner_kind=owner_kind, region_code="370000")
+    return _said(AccountOpened, account=account, owner_kind=owner_kind, region_code="370000")
 
 
 def _issued(movements: list[Movement]) -> QuotaIssued:
-    return QuotaIssued(
+    return _said(
+        QuotaIssued,
         account="province:ENERGY",
         asset="ENERGY",
         quantity=TCE.format(SUPPLY),
@@ -198,5 +212,5 @@ async def tell_all(house: Database, facts: Sequence[tuple[str, Fact]]) -> None:
 
     for part in (facts[:3], facts[3:]):
         for key, fact in part:
-            await house.run(lambda s, key=key, fact=fact: tell(s, fact, key=key))
+            await house.run(partial(tell, fact=fact, key=key))
         await house.run(step, "worker")

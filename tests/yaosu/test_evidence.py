@@ -107,7 +107,7 @@ class TestASoundFile:
         exported_first = await exported(kit_house, first)
         await exported(kit_house, second)
         assert first.read_bytes() == second.read_bytes()
-        assert exported_first.event_count == 13
+        assert exported_first.event_count == 12
         assert exported_first.sale_count == 1
 
     async def test_ends_at_the_last_checkpoint(self, kit_house: Database, tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ class _Evidence:
                 continue
             self.checkpoints.setdefault(body.source, []).append(body)
             order.append((body.source, body.time))
-        if order != sorted(order):
+        if order != sorted(set(order)):
             faults.append("检查点的次序有误")
         if not count:
             faults.append("没有检查点")
