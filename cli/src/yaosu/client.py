@@ -31,7 +31,11 @@ _UNSETTLED = frozenset({408, 425, 429, 502, 503, 504, 507})
 _NOT_ADMITTED = frozenset({401, 403})
 
 
-class Refused(Exception):
+class Stopped(Exception):
+    """Why a command ends without its effect, in Chinese, for the person who typed it."""
+
+
+class Refused(Stopped):
     """The answer is no: its problem document, and in Chinese why."""
 
     def __init__(self, status: int, document: Mapping[str, Any]) -> None:
@@ -40,7 +44,7 @@ class Refused(Exception):
         self.code = str(document.get("code", ""))
 
 
-class OutcomeUnknown(Exception):
+class OutcomeUnknown(Stopped):
     """Nobody answered in time; the request is kept, and sending it again is safe."""
 
     def __init__(self, path: str) -> None:

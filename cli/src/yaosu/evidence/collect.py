@@ -18,6 +18,7 @@ from marketkit.identity import service_token
 from marketkit.outbox import Placed
 from marketkit.signing import ZERO, Signer, canonical, chain_after
 from marketkit.units import format_instant
+from yaosu.client import Stopped
 from yaosu.evidence.archive import (
     CHECKPOINTS,
     KEYS,
@@ -35,7 +36,7 @@ from yaosu.evidence.archive import (
 from yaosu.evidence.sales import Stories
 
 
-class CannotExport(Exception):
+class CannotExport(Stopped):
     """A service does not answer, or its log is not the one it signed."""
 
 
