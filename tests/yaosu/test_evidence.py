@@ -7,6 +7,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from builders import MAC_KEY, Trust, a_signer
 from contracts import sale as told
@@ -21,6 +23,8 @@ from sale_story import SALE, SUPPLY, Story, tell_all
 from yaosu.evidence.archive import CHECKPOINTS, MANIFEST, readable
 from yaosu.evidence.check import Report, check
 from yaosu.evidence.collect import Asker, CannotExport, Exported, export
+from yaosu.export import export as export_command
+from yaosu.verify import verify
 
 Content = dict[str, bytes]
 
@@ -418,3 +422,36 @@ class TestExport:
         content = read(evidence)
         content[f"sales/{SALE}.json"] = readable({})
         assert "与事件所述不符" in faults(check(written(content, tmp_path)))
+
+
+class TestCommands:
+    def run(self, *arguments: str) -> tuple[int, str]:
+        app = typer.Typer()
+        app.command("verify")(verify)
+        app.command("export")(export_command)
+        result = CliRunner().invoke(app, arguments)
+        return result.exit_code, result.output
+
+    def test_a_sound_file_ends_with_0(self, evidence: Path) -> None:
+        code, said = self.run("verify", str(evidence))
+        assert code == 0
+        assert "：一致" in said
+        assert "重算一致" in said
+
+    def test_a_changed_file_ends_with_1_and_says_what(self, evidence: Path, tmp_path: Path) -> None:
+        content = read(evidence)
+        content[f"sales/{SALE}.json"] += b" "
+        code, said = self.run("verify", str(written(content, tmp_path, resealed=False)))
+        assert code == 1
+        assert "不一致，不可采信" in said
+        assert "摘要与清单不符" in said
+
+    def test_without_a_house_it_says_what_to_type(self, tmp_path: Path) -> None:
+        code, said = self.run("export", str(tmp_path / "e.zip"), "--data-dir", str(tmp_path))
+        assert code == 1
+        assert "请执行：./run" in said
+
+    def test_an_inner_address_is_named(self, tmp_path: Path) -> None:
+        code, said = self.run("export", str(tmp_path / "e.zip"), "--inner", "http://x")
+        assert code == 1
+        assert "服务=地址" in said

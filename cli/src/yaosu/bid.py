@@ -153,7 +153,7 @@ def _request(notice: dict[str, Any], place: BidPlace, steps: Sequence[Step]) -> 
     return {
         "ciphertext": b64(sealed.ciphertext),
         "commitment": sealed.commitment.hex(),
-        "key_sm3": sealed.key_sm3.hex(),
+        "key_sm3": b64(sealed.key_sm3),
         "version": place.version,
     }
 
