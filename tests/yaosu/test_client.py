@@ -125,7 +125,7 @@ class TestPost:
             assert str(refused.value) == said
         assert len(asked) == 1
 
-    @pytest.mark.parametrize("status", [401, 403, 500])
+    @pytest.mark.parametrize("status", [401, 403, 404, 500])
     async def test_what_did_not_reach_a_decision_is_asked_again(
         self, tmp_path: Path, status: int
     ) -> None:
