@@ -55,6 +55,10 @@ class Unit:
         sign = "-" if minor < 0 else ""
         return f"{sign}{whole}.{fraction:0{self.places}d}" if self.places else f"{sign}{whole}"
 
+    def edge(self, minor: int) -> Any:
+        """The same text for a field that reads it back; such a field's type is the minor unit."""
+        return self.format(minor)
+
 
 TCE = Unit("tce", 3)
 TONNE = Unit("t", 3)

@@ -1,0 +1,243 @@
+"""Sealed bids are taken in by the list, replaced, withdrawn; nothing else of them is told."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import insert
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlmodel import col, func, select
+
+from contracts import sale as facts
+from marketkit.batch import Hot, Verdict
+from marketkit.db import Session, house, instant, new_id
+from marketkit.errors import Refusal
+from marketkit.identity import Caller
+from marketkit.outbox import Telling, tell, tell_all
+from marketkit.signing import b64, canonical, sm3
+from marketkit.units import Form, Instant, format_instant
+from saleroom.bids.rules import (
+    TICK,
+    BidNotStanding,
+    BidUnknown,
+    PlacedBid,
+    Window,
+    check_sealed_bid,
+    check_window,
+    instants_of,
+)
+from saleroom.bids.tables import BidClock, SealedBid
+from saleroom.entries.tables import Registration
+from saleroom.notices.actions import advance, locked_sale
+from saleroom.notices.tables import Sale
+
+
+class Receipt(Form):
+    """Proof that a bid was taken in, signed by the service over all other fields."""
+
+    sale_id: str
+    receipt_id: str
+    version: int
+    bid_sm3: str
+    commitment: str
+    received_at: Instant
+    kid: str
+    signature: str
+
+
+class OwnBid(Form):
+    receipt_id: str
+    version: int
+    commitment: str
+    received_at: Instant
+    is_standing: bool
+
+
+class Prepared(NamedTuple):
+    """A bid with the instant it got under the sale's lock."""
+
+    window: Window
+    bid: PlacedBid
+    at: datetime
+
+
+async def lock_sale_for_bids(session: Session, bids: Sequence[PlacedBid]) -> list[Prepared]:
+    """Lock the sale all these bids are for, and give each its instant, in order of arrival.
+
+    Raises:
+        SaleUnknown: no such sale.
+    """
+    sale = await locked_sale(session, bids[0].sale_id)
+    at = await instant(session)
+    await advance(session, sale, at)
+    await session.flush()
+    clock = await session.get(BidClock, sale.id, with_for_update=True)
+    instants = instants_of(at, clock.last_at if clock else at - TICK, len(bids))
+    latest = upsert(BidClock).values(sale_id=sale.id, last_at=instants[-1])
+    await session.exec(
+        latest.on_conflict_do_update(
+            index_elements=["sale_id"], set_={"last_at": latest.excluded.last_at}
+        )
+    )
+    window = window_of(sale)
+    return [Prepared(window, bid, at) for bid, at in zip(bids, instants, strict=True)]
+
+
+def window_of(sale: Sale) -> Window:
+    return Window(
+        sale_id=sale.id,
+        state=sale.state,
+        opens_at=sale.opens_at,
+        closes_at=sale.closes_at,
+        key_sm3=sale.key_sm3,
+        policy_version=sale.policy_version,
+    )
+
+
+async def place_sealed_bids(session: Session, prepared: Sequence[Prepared]) -> list[Verdict]:
+    """Take in bids on one sale; each gets its signed receipt or its own refusal.
+
+    Refusals, each a verdict, in order: BidSizeWrong, BiddingClosed, BiddingNotOpen, NotQualified,
+    BidKeyWrong, BidVersionWrong.
+    """
+    sale_id = prepared[0].window.sale_id
+    registrations = await _registrations(session, sale_id, {one.bid.uscc for one in prepared})
+    last_versions = await _last_versions(session, registrations)
+    verdicts: list[Verdict] = []
+    rows = []
+    tellings = []
+    for window, bid, at in prepared:
+        registration = registrations.get(bid.uscc)
+        last_version = last_versions.get(registration.id, 0) if registration else 0
+        state = registration.state if registration else None
+        try:
+            check_sealed_bid(window, bid, registration=state, last_version=last_version, at=at)
+        except Refusal as refusal:
+            verdicts.append(refusal)
+            continue
+        assert registration is not None
+        last_versions[registration.id] = bid.version
+        row = _row(bid, registration, at)
+        rows.append(row)
+        verdicts.append(_receipt(session, bid, str(row["id"]), at))
+        fact = facts.SealedBidPlaced(receipt_id=str(row["id"]), commitment=b64(bid.commitment))
+        tellings.append(Telling(fact, sale_id, "", bid.actor, "", window.policy_version, at))
+    if rows:
+        await session.exec(insert(SealedBid), params=rows)
+        await tell_all(session, tellings)
+    return verdicts
+
+
+async def _registrations(
+    session: Session, sale_id: str, usccs: set[str]
+) -> dict[str, Registration]:
+    query = select(Registration).where(
+        Registration.sale_id == sale_id, col(Registration.uscc).in_(usccs)
+    )
+    return {found.uscc: found for found in (await session.exec(query)).all()}
+
+
+async def _last_versions(
+    session: Session, registrations: dict[str, Registration]
+) -> dict[str, int]:
+    ids = [registration.id for registration in registrations.values()]
+    query = (
+        select(SealedBid.registration_id, func.max(SealedBid.version))
+        .where(col(SealedBid.registration_id).in_(ids))
+        .group_by(col(SealedBid.registration_id))
+    )
+    return dict((await session.exec(query)).all())
+
+
+def _row(bid: PlacedBid, registration: Registration, at: datetime) -> dict[str, object]:
+    return {
+        "id": new_id(),
+        "sale_id": bid.sale_id,
+        "registration_id": registration.id,
+        "uscc": bid.uscc,
+        "version": bid.version,
+        "ciphertext": bid.ciphertext,
+        "commitment": bid.commitment,
+        "key_sm3": bid.key_sm3,
+        "submitted_at": at,
+        "withdrawn_at": None,
+    }
+
+
+def _receipt(session: Session, bid: PlacedBid, receipt_id: str, at: datetime) -> Receipt:
+    signer = house(session).signer
+    said = {
+        "sale_id": bid.sale_id,
+        "receipt_id": receipt_id,
+        "version": bid.version,
+        "bid_sm3": b64(sm3(bid.ciphertext)),
+        "commitment": b64(bid.commitment),
+        "received_at": format_instant(at),
+        "kid": signer.kid,
+    }
+    return Receipt.model_validate(said | {"signature": b64(signer.sign(canonical(said)))})
+
+
+PLACE = Hot(lock_sale_for_bids, place_sealed_bids)
+
+
+async def withdraw_sealed_bid(
+    session: Session, sale_id: str, receipt_id: str, caller: Caller
+) -> OwnBid:
+    """Take back the caller's standing bid, as a whole.
+
+    Raises:
+        SaleUnknown: no such sale.
+        BidUnknown: no such bid, or another's.
+        BiddingClosed, BiddingNotOpen: `notice`.
+        BidNotStanding: replaced or withdrawn already.
+    """
+    (prepared,) = await lock_sale_for_bids(
+        session, [PlacedBid(sale_id, caller.uscc, caller.sub, 0, b"", b"", b"")]
+    )
+    bid = await session.get(SealedBid, receipt_id)
+    if bid is None or bid.uscc != caller.uscc or bid.sale_id != sale_id:
+        raise BidUnknown()
+    check_window(prepared.window, prepared.at)
+    query = select(func.max(SealedBid.version)).where(
+        SealedBid.registration_id == bid.registration_id
+    )
+    if bid.withdrawn_at is not None or bid.version != (await session.exec(query)).one():
+        raise BidNotStanding()
+    bid.withdrawn_at = prepared.at
+    await session.flush()
+    fact = facts.SealedBidWithdrawn(receipt_id=bid.id)
+    version = prepared.window.policy_version
+    await tell(session, fact, key=sale_id, policy_version=version, at=prepared.at)
+    return own_bid(bid, is_standing=False)
+
+
+def own_bid(bid: SealedBid, *, is_standing: bool) -> OwnBid:
+    return OwnBid(
+        receipt_id=bid.id,
+        version=bid.version,
+        commitment=b64(bid.commitment),
+        received_at=bid.submitted_at,
+        is_standing=is_standing,
+    )
+
+
+async def standing_bids(session: Session, sale_id: str) -> Sequence[SealedBid]:
+    """The bids that stand: each participant's last version, unless withdrawn; oldest first."""
+    last = (
+        select(SealedBid.registration_id, func.max(SealedBid.version).label("version"))
+        .where(SealedBid.sale_id == sale_id)
+        .group_by(col(SealedBid.registration_id))
+        .subquery()
+    )
+    query = (
+        select(SealedBid)
+        .join(
+            last,
+            (col(SealedBid.registration_id) == last.c.registration_id)
+            & (col(SealedBid.version) == last.c.version),
+        )
+        .where(col(SealedBid.withdrawn_at).is_(None))
+        .order_by(col(SealedBid.submitted_at))
+    )
+    return (await session.exec(query)).all()

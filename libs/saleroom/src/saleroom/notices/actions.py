@@ -1,0 +1,370 @@
+"""A sale is drafted, announced with its key and held supply, suspended, resumed, archived."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlmodel import col, select
+
+from contracts import sale as facts
+from marketkit.db import Session, instant, new_id
+from marketkit.errors import InputInvalid
+from marketkit.identity import Caller
+from marketkit.ledger import Booking, Lot, hold
+from marketkit.movements import Leg, Movement
+from marketkit.outbox import tell
+from marketkit.signing import b64, unb64
+from marketkit.units import ASSET_UNITS, YUAN, Form, Text, day_of
+from saleroom.markets import Market, SalePolicy
+from saleroom.notices.rules import (
+    Notice,
+    SaleDraftIn,
+    SaleStateNotAllowed,
+    SaleUnknown,
+    check_notice,
+    quantity_minor,
+    read_fair_review,
+)
+from saleroom.notices.tables import KeyOfficer, Sale, SaleOfficer
+from saleroom.sealing import check_public_key
+from saleroom.shares import KeyOfficersWrong, SaleSeal, seal_sale
+
+_MOVED_BY_SUSPENSION = (
+    "registration_closes_at",
+    "opens_at",
+    "closes_at",
+    "deposit_due_at",
+    "opens_by",
+)
+
+
+class SaleRef(Form):
+    """A sale by its id, and where it stands."""
+
+    sale_id: str
+    state: str
+
+
+class OfficerIn(Form):
+    public_key: str
+
+
+class OfficerOut(Form):
+    officer_id: str
+    public_key: str
+
+
+class ReasonIn(Form):
+    reason: Text
+
+
+async def register_key_officer(session: Session, caller: Caller, form: OfficerIn) -> OfficerOut:
+    """Register or replace the caller's public key, to which shares of later sales are wrapped.
+
+    Raises:
+        InputInvalid: not 32 bytes in base64url.
+        PublicKeyUnusable: nothing can be wrapped to it.
+    """
+    try:
+        public_key = unb64(form.public_key)
+    except ValueError:
+        raise InputInvalid("公钥须为base64url文本") from None
+    check_public_key(public_key)
+    at = await instant(session)
+    found = (
+        await session.exec(select(KeyOfficer).where(KeyOfficer.sub == caller.sub).with_for_update())
+    ).first()
+    if found is None:
+        found = KeyOfficer(id=new_id(), sub=caller.sub, public_key=public_key, registered_at=at)
+        session.add(found)
+    found.public_key, found.registered_at = public_key, at
+    await session.flush()
+    return OfficerOut(officer_id=found.id, public_key=b64(found.public_key))
+
+
+async def draft_sale(session: Session, market: Market, form: SaleDraftIn) -> SaleRef:
+    """Put a sale on paper; nothing is held and nothing is public yet.
+
+    Raises:
+        InputInvalid: an unknown asset or a quantity its unit cannot say.
+    """
+    at = await instant(session)
+    policy = market.policy_on(day_of(at))
+    sale = Sale(**_columns(form), **_drafted(market, form, policy, at))
+    session.add(sale)
+    await session.flush()
+    officers = [
+        {"sale_id": sale.id, "officer_id": officer_id, "wrapped_share": None}
+        for officer_id in await _known_officers(session, form.key_officers)
+    ]
+    if officers:
+        await session.exec(upsert(SaleOfficer).on_conflict_do_nothing(), params=officers)
+    fact = facts.SaleDrafted(title=sale.title, format=form.format)
+    await tell(session, fact, key=sale.id, policy_version=policy.version, at=at)
+    return SaleRef(sale_id=sale.id, state=sale.state)
+
+
+def _columns(form: SaleDraftIn) -> dict[str, Any]:
+    same = form.model_dump(
+        include=set(SaleDraftIn.model_fields) & set(Sale.model_fields) - {"fair_review"}
+    )
+    instants = {name: getattr(form, name) for name in _MOVED_BY_SUSPENSION}
+    limit = form.purchase_limit
+    return {
+        **same,
+        **instants,
+        "supply_minor": quantity_minor(form.asset, form.supply),
+        "lot_minor": quantity_minor(form.asset, form.lot_size),
+        "floor_fen": form.floor_price_yuan,
+        "purchase_limit_minor": None if limit is None else quantity_minor(form.asset, limit),
+        "fair_review": form.fair_review.model_dump_json() if form.fair_review else "",
+    }
+
+
+def _drafted(market: Market, form: SaleDraftIn, policy: SalePolicy, at: datetime) -> dict[str, Any]:
+    return {
+        "id": new_id(),
+        "market": market.name,
+        "state": "DRAFT",
+        "source_account": market.source_account(form.asset),
+        "is_dual_high_barred": False,
+        "policy_version": policy.version,
+        "drafted_at": at,
+    }
+
+
+async def _known_officers(session: Session, officer_ids: list[str]) -> list[str]:
+    found = await session.exec(select(KeyOfficer.id).where(col(KeyOfficer.id).in_(officer_ids)))
+    return list(found.all())
+
+
+async def announce_sale(session: Session, market: Market, sale_id: str) -> SaleRef:
+    """Publish the notice: supply held, a key made for this sale alone, its five shares wrapped.
+
+    Raises:
+        SaleUnknown: no such sale.
+        SaleStateNotAllowed: it is no draft.
+        TermsOutOfBounds: art. 5.
+        TimetableWrong: art. 5.
+        FairReviewMissing: measure 2.
+        KeyOfficersWrong: not five key officers with a key each.
+        InsufficientFreeQuantity: the seller's account does not hold the supply.
+    """
+    sale = await locked_sale(session, sale_id)
+    require(sale, "DRAFT")
+    at = await instant(session)
+    policy = market.policy_on(day_of(at))
+    check_notice(_notice(sale), policy.sale, at, day_of(at))
+    seal = await _seal(session, sale)
+    sale.policy_version = policy.version
+    legs = await hold(
+        session, booking(sale, at), sale.source_account, sale.asset, sale.supply_minor
+    )
+    sale.is_dual_high_barred = await _is_dual_high_barred(session, legs)
+    sale.state, sale.announced_at = "ANNOUNCED", at
+    sale.public_key, sale.key_sm3 = seal.public_key, seal.key_sm3
+    sale.draw_secret_sha256, sale.draw_secret_ciphertext = seal.draw_sha256, seal.draw_ciphertext
+    await session.flush()
+    await tell(
+        session,
+        _announced(sale, market, legs),
+        key=sale.id,
+        policy_version=sale.policy_version,
+        at=at,
+    )
+    return SaleRef(sale_id=sale.id, state=sale.state)
+
+
+async def _seal(session: Session, sale: Sale) -> SaleSeal:
+    found = await session.exec(
+        select(SaleOfficer, KeyOfficer)
+        .join(KeyOfficer, col(KeyOfficer.id) == col(SaleOfficer.officer_id))
+        .where(SaleOfficer.sale_id == sale.id)
+        .order_by(col(KeyOfficer.id))
+        .with_for_update(of=SaleOfficer)
+    )
+    pairs = found.all()
+    if len(pairs) != 5:
+        raise KeyOfficersWrong()
+    seal = seal_sale(sale.id, {officer.id: officer.public_key for _, officer in pairs})
+    for row, officer in pairs:
+        row.wrapped_share = seal.wrapped_shares[officer.id]
+    return seal
+
+
+async def _is_dual_high_barred(session: Session, legs: list[Leg]) -> bool:
+    lots = [leg.lot for leg in legs]
+    found = await session.exec(select(Lot.is_dual_high_barred).where(col(Lot.id).in_(lots)))
+    return any(found.all())
+
+
+async def suspend_sale(session: Session, sale_id: str, form: ReasonIn) -> SaleRef:
+    """Stop the clock of an announced or open sale, and say why.
+
+    Raises:
+        SaleUnknown: no such sale.
+        SaleStateNotAllowed: neither announced nor open.
+    """
+    sale = await locked_sale(session, sale_id)
+    at = await instant(session)
+    await advance(session, sale, at)
+    require(sale, "ANNOUNCED", "OPEN")
+    sale.state_before, sale.state, sale.suspended_at = sale.state, "SUSPENDED", at
+    fact = facts.SaleSuspended(reason=form.reason)
+    await tell(session, fact, key=sale.id, policy_version=sale.policy_version, at=at)
+    return SaleRef(sale_id=sale.id, state=sale.state)
+
+
+async def resume_sale(session: Session, sale_id: str) -> SaleRef:
+    """Let the clock run on: every instant still to come at suspension moves by its length.
+
+    Raises:
+        SaleUnknown: no such sale.
+        SaleStateNotAllowed: it is not suspended.
+    """
+    sale = await locked_sale(session, sale_id)
+    require(sale, "SUSPENDED")
+    at = await instant(session)
+    assert sale.suspended_at is not None
+    assert sale.state_before is not None
+    length: timedelta = at - sale.suspended_at
+    for name in _MOVED_BY_SUSPENSION:
+        if getattr(sale, name) > sale.suspended_at:
+            setattr(sale, name, getattr(sale, name) + length)
+    sale.state, sale.state_before, sale.suspended_at = sale.state_before, None, None
+    fact = facts.SaleResumed(timetable=timetable(sale))
+    await tell(session, fact, key=sale.id, policy_version=sale.policy_version, at=at)
+    return SaleRef(sale_id=sale.id, state=sale.state)
+
+
+async def archive_sale(session: Session, sale_id: str) -> SaleRef:
+    """Close the file of a sale that has come to its end.
+
+    Raises:
+        SaleUnknown: no such sale.
+        SaleStateNotAllowed: it is not settled, failed or cancelled.
+    """
+    sale = await locked_sale(session, sale_id)
+    require(sale, "SETTLED", "FAILED", "CANCELLED")
+    at = await instant(session)
+    sale.state = "ARCHIVED"
+    fact = facts.SaleArchived()
+    await tell(session, fact, key=sale.id, policy_version=sale.policy_version, at=at)
+    return SaleRef(sale_id=sale.id, state=sale.state)
+
+
+async def locked_sale(session: Session, sale_id: str) -> Sale:
+    """The sale, its row locked: whoever changes anything of a sale queues here.
+
+    Raises:
+        SaleUnknown: no such sale.
+    """
+    query = select(Sale).where(Sale.id == sale_id).with_for_update()
+    sale = (await session.exec(query)).first()
+    if sale is None:
+        raise SaleUnknown()
+    return sale
+
+
+def require(sale: Sale, *states: str) -> None:
+    """Return if the sale stands in one of the states.
+
+    Raises:
+        SaleStateNotAllowed: it stands elsewhere.
+    """
+    if sale.state not in states:
+        raise SaleStateNotAllowed()
+
+
+async def advance(session: Session, sale: Sale, at: datetime) -> None:
+    """Take the steps that are due by `at`: open for bids, close. The sale's row is locked."""
+    version = sale.policy_version
+    if sale.state == "ANNOUNCED" and at >= sale.opens_at:
+        sale.state = "OPEN"
+        await tell(session, facts.SaleOpenedForBids(), key=sale.id, policy_version=version, at=at)
+    if sale.state == "OPEN" and at >= sale.closes_at:
+        sale.state = "CLOSED"
+        closed = facts.SaleClosed(closed_at=sale.closes_at)
+        await tell(session, closed, key=sale.id, policy_version=version, at=at)
+
+
+async def advance_due(session: Session) -> None:
+    """The clock's turn: tell of sales that opened or closed by now. Bids judge for themselves."""
+    at = await instant(session)
+    due = (col(Sale.state) == "ANNOUNCED") & (col(Sale.opens_at) <= at)
+    closing = (col(Sale.state) == "OPEN") & (col(Sale.closes_at) <= at)
+    query = select(Sale).where(due | closing).order_by(col(Sale.id)).limit(50)
+    for sale in (await session.exec(query.with_for_update(skip_locked=True))).all():
+        await advance(session, sale, await instant(session))
+
+
+def booking(sale: Sale, at: datetime) -> Booking:
+    """How the ledger names what is done for a sale."""
+    return Booking("SALE", sale.id, sale.id, day_of(at), at, sale.policy_version)
+
+
+def timetable(sale: Sale) -> facts.Timetable:
+    return facts.Timetable(
+        registration_closes_at=sale.registration_closes_at,
+        opens_at=sale.opens_at,
+        closes_at=sale.closes_at,
+        deposit_due_at=sale.deposit_due_at,
+        opens_by=sale.opens_by,
+        pay_days=sale.pay_days,
+    )
+
+
+def terms(sale: Sale) -> facts.SaleTerms:
+    """The sale's terms as they are published."""
+    unit = ASSET_UNITS[sale.asset]
+    limit = sale.purchase_limit_minor
+    return facts.SaleTerms.model_validate(
+        {
+            "asset": sale.asset,
+            "unit": unit.name,
+            "format": sale.format,
+            "supply": unit.format(sale.supply_minor),
+            "lot_size": unit.format(sale.lot_minor),
+            "floor_price_yuan": YUAN.format(sale.floor_fen),
+            "price_rule": sale.price_rule,
+            "tie_rule": sale.tie_rule,
+            "undersubscribed": sale.undersubscribed,
+            "purchase_limit": None if limit is None else unit.format(limit),
+            "bidders_min": sale.bidders_min,
+            "deposit_ratio_bp": sale.deposit_ratio_bp,
+            "is_dual_high_barred": sale.is_dual_high_barred,
+        }
+    )
+
+
+def sale_key(sale: Sale) -> facts.SaleKey | None:
+    """The key bids are sealed to, once there is one."""
+    if sale.public_key is None or sale.key_sm3 is None:
+        return None
+    assert sale.draw_secret_sha256 is not None
+    assert sale.draw_secret_ciphertext is not None
+    return facts.SaleKey(
+        public_key=b64(sale.public_key),
+        key_sm3=b64(sale.key_sm3),
+        draw_secret_sha256=sale.draw_secret_sha256.hex(),
+        draw_secret_ciphertext=b64(sale.draw_secret_ciphertext),
+    )
+
+
+def _announced(sale: Sale, market: Market, legs: list[Leg]) -> facts.SaleAnnounced:
+    key = sale_key(sale)
+    assert key is not None
+    return facts.SaleAnnounced(
+        title=sale.title,
+        body=sale.body,
+        seller=market.seller,
+        terms=terms(sale),
+        timetable=timetable(sale),
+        key=key,
+        movements=[Movement.of(leg) for leg in legs],
+    )
+
+
+def _notice(sale: Sale) -> Notice:
+    columns = {name: getattr(sale, name) for name in Notice.__annotations__}
+    return Notice(**{**columns, "fair_review": read_fair_review(sale.fair_review)})

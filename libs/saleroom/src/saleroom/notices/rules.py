@@ -1,0 +1,200 @@
+"""What a notice must satisfy before it may be announced. Pure: no clock, no database."""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+
+from contracts.sale import Format, PriceRule, TieRule, Undersubscribed
+from marketkit.errors import Conflict, InputInvalid, NotFound, RuleBroken
+from marketkit.policy import Rule
+from marketkit.units import (
+    ASSET_UNITS,
+    Day,
+    Form,
+    Instant,
+    LongText,
+    PriceYuan,
+    Quantity,
+    Text,
+)
+from saleroom.markets import Bounds, SaleRules
+
+
+class SaleUnknown(NotFound):
+    title = "交易不存在"
+
+
+class SaleStateNotAllowed(Conflict):
+    title = "交易当前状态不允许此操作"
+
+
+class TermsOutOfBounds(RuleBroken):
+    title = "公告条款超出政策规定的范围"
+
+
+class TimetableWrong(RuleBroken):
+    title = "公告的时间安排有误"
+
+
+class FairReviewMissing(RuleBroken):
+    title = "缺少通过的公平竞争审查结论"
+    article = "measure 2"
+
+
+class FairReview(Form):
+    """The checklist of 公平竞争审查: nothing in the notice keeps anybody out unfairly."""
+
+    document_no: Text
+    reviewed_on: Day
+    has_locality_condition: bool
+    has_ownership_condition: bool
+    has_designated_supplier: bool
+
+    @property
+    def is_clean(self) -> bool:
+        return not (
+            self.has_locality_condition
+            or self.has_ownership_condition
+            or self.has_designated_supplier
+        )
+
+
+class SaleDraftIn(Form):
+    """A sale as an officer drafts it; judged when it is announced."""
+
+    title: Text
+    body: LongText
+    asset: str
+    format: Format
+    supply: Quantity
+    lot_size: Quantity
+    floor_price_yuan: PriceYuan
+    price_rule: PriceRule
+    tie_rule: TieRule
+    undersubscribed: Undersubscribed
+    purchase_limit: Quantity | None = None
+    bidders_min: Annotated[int, Field(ge=1, le=1000)]
+    deposit_ratio_bp: Annotated[int, Field(ge=0, le=10_000)]
+    pay_days: Annotated[int, Field(ge=1, le=365)]
+    registration_closes_at: Instant
+    opens_at: Instant
+    closes_at: Instant
+    deposit_due_at: Instant
+    opens_by: Instant
+    fair_review: FairReview | None = None
+    key_officers: Annotated[list[str], Field(max_length=20)]
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A draft's terms in minor units, as the rules judge them."""
+
+    asset: str
+    format: str
+    supply_minor: int
+    lot_minor: int
+    floor_fen: int
+    price_rule: str
+    tie_rule: str
+    undersubscribed: str
+    purchase_limit_minor: int | None
+    bidders_min: int
+    deposit_ratio_bp: int
+    pay_days: int
+    registration_closes_at: datetime
+    opens_at: datetime
+    closes_at: datetime
+    deposit_due_at: datetime
+    opens_by: datetime
+    fair_review: FairReview | None
+
+
+def quantity_minor(asset: str, text: str) -> int:
+    """A quantity in the minor unit of its asset.
+
+    Raises:
+        InputInvalid: an unknown asset, more places than its unit has, or nothing at all.
+    """
+    unit = ASSET_UNITS.get(asset)
+    if unit is None:
+        raise InputInvalid("未知的指标种类")
+    try:
+        minor = unit.parse(text)
+    except ValueError as error:
+        raise InputInvalid(str(error)) from None
+    if minor <= 0:
+        raise InputInvalid("数量必须大于零")
+    return minor
+
+
+def read_fair_review(text: str) -> FairReview | None:
+    """The stored checklist, or none."""
+    try:
+        return FairReview.model_validate_json(text) if text else None
+    except ValidationError:
+        return None
+
+
+def check_notice(notice: Notice, rules: SaleRules, at: datetime, today: date) -> None:
+    """Return if the notice may be announced at this instant; raise the first refusal, in order.
+
+    Raises:
+        TermsOutOfBounds: a term outside what policy allows, art. 5 and the city's configuration.
+        TimetableWrong: instants out of order, or announced for too short.
+        FairReviewMissing: no checklist, or one with a finding; measure 2.
+    """
+    _check_choices(notice, rules)
+    _check_amounts(notice, rules)
+    _check_timetable(notice, rules, at)
+    review = notice.fair_review
+    if review is None or not review.is_clean or review.reviewed_on > today:
+        raise FairReviewMissing()
+
+
+def _check_choices(notice: Notice, rules: SaleRules) -> None:
+    for chosen, rule, name in (
+        (notice.format, rules.formats, "交易方式"),
+        (notice.price_rule, rules.price_rules, "价格规则"),
+        (notice.tie_rule, rules.tie_rules, "同价规则"),
+        (notice.undersubscribed, rules.undersubscribed, "认购不足规则"),
+        (notice.asset, rules.floor_price, "指标种类"),
+    ):
+        if chosen not in rule.value:
+            raise TermsOutOfBounds(name, article=rule.article)
+
+
+def _check_amounts(notice: Notice, rules: SaleRules) -> None:
+    floor = rules.floor_price
+    bounds = floor.value[notice.asset]
+    if not bounds.least <= notice.floor_fen <= bounds.most:
+        raise TermsOutOfBounds("底价", article=floor.article)
+    if notice.supply_minor < notice.lot_minor or notice.supply_minor % notice.lot_minor:
+        raise TermsOutOfBounds("出让数量须为交易单位的整数倍", article="notice")
+    _check_bounds(notice.deposit_ratio_bp, rules.deposit_ratio, "保证金比例")
+    _check_bounds(notice.bidders_min, rules.bidders_min, "最少竞买人数")
+    _check_bounds(notice.pay_days, rules.payment_days, "付款期限")
+    if notice.purchase_limit_minor is not None:
+        if notice.purchase_limit_minor < notice.lot_minor:
+            raise TermsOutOfBounds("购买上限小于一个交易单位", article="notice")
+        share_bp = notice.purchase_limit_minor * 10_000 // notice.supply_minor
+        _check_bounds(share_bp, rules.purchase_limit, "购买上限")
+
+
+def _check_bounds(value: int, rule: Rule[Bounds], name: str) -> None:
+    if not rule.value.least <= value <= rule.value.most:
+        raise TermsOutOfBounds(name, article=rule.article)
+
+
+def _check_timetable(notice: Notice, rules: SaleRules, at: datetime) -> None:
+    days = rules.announcement_days
+    if notice.opens_at < at + timedelta(days=days.value.least):
+        raise TimetableWrong(f"公告期不得少于{days.value.least}天", article=days.article)
+    in_order = (
+        at < notice.registration_closes_at <= notice.closes_at
+        and notice.opens_at < notice.closes_at < notice.opens_by
+        and at < notice.deposit_due_at <= notice.closes_at
+    )
+    if not in_order:
+        raise TimetableWrong("各时间先后次序有误", article="notice")

@@ -1,0 +1,17 @@
+"""The HTTP application of energy-trade: its routers, put together."""
+
+from fastapi import FastAPI
+
+from energy_trade.screenings import routes as screenings
+from energy_trade.trials import TRIALS
+from marketkit import trial
+from marketkit.program import Parts
+from marketkit.web import create_app as create
+
+
+def create_app(parts: Parts) -> FastAPI:
+    routers = [
+        trial.routes(TRIALS),
+        screenings.routes(),
+    ]
+    return create(parts.house, parts.verifier, "energy-trade 能耗指标交易", routers)
