@@ -15,7 +15,7 @@ from marketkit.db import Database, Session
 from marketkit.facts import Fact
 from marketkit.movements import Leg, Movement
 from marketkit.outbox import sequence, tell
-from marketkit.signing import b64
+from marketkit.signing import b64, unb64
 from marketkit.units import TCE, YUAN, Form, format_instant
 from saleroom.clearing import Bid, Clearing, Terms, clear
 from saleroom.sealing import BidPlace, Step, new_key_pair, open_bid, seal_bid
@@ -44,7 +44,7 @@ class Story:
 
     def __post_init__(self) -> None:
         self.revealed = [self._revealed(n, *offer) for n, offer in enumerate(self.offers, 1)]
-        self.seed = draw_seed(SECRET, [bytes.fromhex(bid.commitment) for bid in self.revealed])
+        self.seed = draw_seed(SECRET, [unb64(bid.commitment) for bid in self.revealed])
 
     def _revealed(self, number: int, price: str, quantity: str) -> told.RevealedBid:
         place = BidPlace(SALE, a_uscc(number), 1)
@@ -61,8 +61,8 @@ class Story:
             quantity_max=quantity,
             version=1,
             submitted_at=format_instant(NOON + timedelta(minutes=number)),
-            commitment=sealed.commitment.hex(),
-            plaintext=opened.plaintext.decode(),
+            commitment=b64(sealed.commitment),
+            plaintext=opened.plaintext.decode().rstrip(),
         )
 
     def clearing(self) -> Clearing:

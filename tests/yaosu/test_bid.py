@@ -60,7 +60,8 @@ class Service:
         said = {
             "sale_id": "sale-1",
             "receipt_id": f"receipt-{len(self.taken) + 1}",
-            "bid_sm3": sm3(unb64(bid["ciphertext"])).hex(),
+            "version": bid["version"],
+            "bid_sm3": b64(sm3(unb64(bid["ciphertext"]))),
             "commitment": bid["commitment"],
             "received_at": format_instant(CLOSES - timedelta(days=1)),
         }
@@ -69,7 +70,7 @@ class Service:
     def opened(self, body: bytes, version: int = 1) -> Sequence[Step]:
         sent = json.loads(body)
         sealed = SealedBid(
-            unb64(sent["ciphertext"]), bytes.fromhex(sent["commitment"]), unb64(sent["key_sm3"])
+            unb64(sent["ciphertext"]), unb64(sent["commitment"]), unb64(sent["key_sm3"])
         )
         place = BidPlace("sale-1", USCC, version)
         private_key = self.pair.private_key
@@ -130,7 +131,7 @@ class TestPlaceBid:
     async def test_a_receipt_of_another_bid_is_not_believed(self, tmp_path: Path) -> None:
         class Confused(Service):
             def receipt(self, bid: dict[str, Any]) -> dict[str, Any]:
-                return super().receipt(bid | {"commitment": "00" * 32})
+                return super().receipt(bid | {"commitment": b64(bytes(32))})
 
         with pytest.raises(ReceiptNotGenuine, match="不是这份报价"):
             await place(tmp_path, Confused())

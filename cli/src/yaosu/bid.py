@@ -25,7 +25,6 @@ from yaosu.options import (
 )
 
 ATTEMPTS_MAX = 1000
-SIGNED = ("sale_id", "receipt_id", "bid_sm3", "commitment", "received_at")
 
 
 def bid(
@@ -152,7 +151,7 @@ def _request(notice: dict[str, Any], place: BidPlace, steps: Sequence[Step]) -> 
     sealed = seal_bid(steps, place, public_key=public_key, unit=unit_of(notice))
     return {
         "ciphertext": b64(sealed.ciphertext),
-        "commitment": sealed.commitment.hex(),
+        "commitment": b64(sealed.commitment),
         "key_sm3": b64(sealed.key_sm3),
         "version": place.version,
     }
@@ -179,9 +178,9 @@ def check_receipt(
     Raises:
         ReceiptNotGenuine: It is not.
     """
-    bid_sm3 = sm3(unb64(request["ciphertext"])).hex()
+    bid_sm3 = b64(sm3(unb64(request["ciphertext"])))
     if (receipt["bid_sm3"], receipt["commitment"]) != (bid_sm3, request["commitment"]):
         raise ReceiptNotGenuine("回执所载不是这份报价")
-    said = canonical({name: receipt[name] for name in SIGNED})
+    said = canonical({name: field for name, field in receipt.items() if name != "signature"})
     if public_key is not None and not verify(public_key, said, unb64(receipt["signature"])):
         raise ReceiptNotGenuine("回执签名无效")

@@ -72,8 +72,9 @@ class Bidder:
     region_code: str
     quantity_max: str
     step: str
+    note: str
     pays_deposit: bool = True
-    note: str = ""
+    wins: bool = False
 
 
 # Supply 10,000 tce at a floor of 200.00: C and D in full, E cut at the margin, at 226.50.
@@ -85,8 +86,8 @@ BIDDERS = (
         "370502",
         "3000.000",
         "240.00:3000",
-        pays_deposit=False,
         note="未缴保证金",
+        pays_deposit=False,
     ),
     Bidder(
         f"示例新材料有限公司{MARK}",
@@ -105,6 +106,7 @@ BIDDERS = (
         "4500.000",
         "236.00:4500",
         note="足额成交",
+        wins=True,
     ),
     Bidder(
         f"示例绿色制造有限公司{MARK}",
@@ -114,6 +116,7 @@ BIDDERS = (
         "3500.000",
         "230.00:3500",
         note="足额成交",
+        wins=True,
     ),
     Bidder(
         f"示例装备科技有限公司{MARK}",
@@ -123,6 +126,7 @@ BIDDERS = (
         "4000.000",
         "226.50:4000",
         note="边际截断",
+        wins=True,
     ),
 )
 
@@ -139,6 +143,8 @@ OPENS_BY = at(6, 26, 17)
 PAYS = at(6, 27)
 DELIVERS = at(6, 29)
 ARCHIVES = at(7, 4)
+
+TREASURY_RECEIPT = "鲁财缴〔2022〕示例"
 
 TITLE = f"2022年第一批能耗指标市场竞购{MARK}"
 BODY = (

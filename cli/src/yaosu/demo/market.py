@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -160,11 +160,41 @@ class Sale:
             await asyncio.sleep(0.2)
 
     async def settle(self) -> None:
-        """Confirm, sign, pay, deliver, archive: money before quota."""
+        """Confirm, sign, pay, deliver, archive: the treasury's receipt comes before the quota."""
         await self.clock.move(minutes_after(facts.CLOSES, 90))
-        await self.desk.act(BUREAU[0], f"{self.path}/result-confirmations", key="sale/confirmation")
+        await self.desk.act(BUREAU[0], f"{self.path}/confirmations", key="sale/confirmation")
+        winners = [bidder for bidder in BIDDERS if bidder.wins]
+        signed = [await self._contract(bidder) for bidder in winners]
+        self.say(f"结果确认；{len(winners)} 家签约，未成交者退还保证金")
+        await self.clock.move(facts.PAYS)
+        for bidder, contract in zip(winners, signed, strict=True):
+            await self._pay(bidder, contract["due_yuan"])
+        self.say("价款（余款 = 成交价款 − 保证金）进入监管账户")
+        await self.clock.move(facts.DELIVERS)
+        for number, bidder in enumerate(winners, 1):
+            receipt = {"treasury_receipt_no": f"{facts.TREASURY_RECEIPT}{number:04d}"}
+            key = f"sale/delivery/{bidder.uscc}"
+            await self.desk.act(
+                BUREAU[1], f"{self._contract_path(bidder)}/deliveries", receipt, key=key
+            )
+        self.say("取得缴库凭证，能耗指标划入企业账户")
+        await self.clock.move(facts.ARCHIVES)
+        await self.desk.act(CENTER[0], f"{self.path}/archivings", key="sale/archiving")
+        self.say("交易归档")
 
+    def _contract_path(self, bidder: Bidder) -> str:
+        return self.entry(bidder).replace("/registrations/", "/settlements/")
 
-def awarded(result: Mapping[str, Any]) -> list[str]:
-    """The enterprises that won something, in the order served."""
-    return list(dict.fromkeys(award["bidder"] for award in result["awards"]))
+    async def _contract(self, bidder: Bidder) -> dict[str, Any]:
+        person = enterprise(bidder.uscc, bidder.region_code)
+        path, key = f"{self._contract_path(bidder)}/contracts", f"sale/contract/{bidder.uscc}"
+        return await self.desk.act(person, path, key=key)
+
+    async def _pay(self, bidder: Bidder, due_yuan: str) -> None:
+        form = {
+            "amount_yuan": due_yuan,
+            "booked_at": format_instant(minutes_after(facts.PAYS, -30)),
+            "bank_serial": f"DEMO-PAYMENT-{bidder.uscc[-6:]}",
+        }
+        path, key = f"{self._contract_path(bidder)}/payments", f"sale/payment/{bidder.uscc}"
+        await self.desk.act(CENTER[1], path, form, key=key)

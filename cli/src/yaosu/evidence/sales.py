@@ -7,9 +7,10 @@ from typing import Any
 
 from contracts import sale as told
 from marketkit.facts import Fact
+from marketkit.signing import unb64
 from marketkit.units import ASSET_UNITS, YUAN, Unit
 from saleroom.clearing import Bid, Clearing, Terms, clear
-from saleroom.sealing import BidVoid, read_bid
+from saleroom.sealing import PLAINTEXT_BYTES, BidVoid, read_bid
 from saleroom.shares import draw_seed
 
 _FACTS: dict[str, type[Fact]] = {
@@ -124,7 +125,7 @@ def faults_of(story: Story) -> Iterator[str]:
     secret = bytes.fromhex(opened.draw_secret)
     if sha256(secret).hexdigest() != announced.key.draw_secret_sha256:
         yield "抽签种子的秘密与公告的摘要不符"
-    seed = draw_seed(secret, [bytes.fromhex(one) for one in story.commitments.values()])
+    seed = draw_seed(secret, [unb64(one) for one in story.commitments.values()])
     if seed.hex() != opened.seed:
         yield "抽签种子与由承诺值推导的不符"
     yield from _faults_of_bids(story, ASSET_UNITS[announced.terms.asset])
@@ -183,7 +184,7 @@ def _steps(bid: told.RevealedBid, unit: Unit) -> list[Bid]:
     if bid.void_code is not None or bid.plaintext is None:
         return []
     try:
-        steps = read_bid(bid.plaintext.encode(), bytes.fromhex(bid.commitment), unit)
+        steps = read_bid(bid.plaintext.encode().ljust(PLAINTEXT_BYTES), unb64(bid.commitment), unit)
     except BidVoid:
         return []
     return [
