@@ -12,10 +12,10 @@ from builders import NOON
 from databases import rows
 from marketkit.checkpoint import Checkpoint
 from marketkit.db import Database, Role, Session, sql
+from marketkit.facts import Fact
 from marketkit.outbox import (
     EVENT_BYTES_MAX,
     PARTITIONS,
-    Fact,
     Placed,
     note_sent,
     placed,
@@ -154,10 +154,12 @@ async def test_two_sequencers_at_once_leave_no_gap_and_no_double(kit_house: Data
             total += await sequence_once(kit_house)
         return total + await sequence_all(kit_house)
 
-    sequencers = [asyncio.create_task(keep_sequencing()) for _ in range(3)]
-    await asyncio.gather(*(write(writer) for writer in range(6)))
-    ended.set()
-    assert sum(await asyncio.gather(*sequencers)) == 150
+    async with asyncio.TaskGroup() as running:
+        sequencers = [running.create_task(keep_sequencing()) for _ in range(3)]
+        writers = [running.create_task(write(writer)) for writer in range(6)]
+        await asyncio.gather(*writers)
+        ended.set()
+    assert sum(sequencer.result() for sequencer in sequencers) == 150
     told = check(await the_log(kit_house))
     numbers = defaultdict(list)
     for event in told:
@@ -173,12 +175,12 @@ async def test_a_slow_transactions_fact_is_not_lost(kit_house: Database) -> None
         told_first.set()
         await may_commit.wait()
 
-    waiting = asyncio.create_task(kit_house.run(slow))
-    await told_first.wait()
-    await note(kit_house, "quick", 2)
-    assert await sequence_once(kit_house) == 1
-    may_commit.set()
-    await waiting
+    async with asyncio.TaskGroup() as running:
+        running.create_task(kit_house.run(slow))
+        await told_first.wait()
+        await note(kit_house, "quick", 2)
+        assert await sequence_once(kit_house) == 1
+        may_commit.set()
     assert await sequence_once(kit_house) == 1
     assert len(check(await the_log(kit_house))) == 2
 
@@ -193,13 +195,14 @@ async def test_whoever_does_not_hold_the_heads_writes_nothing(kit_house: Databas
         await let_go.wait()
         return moved.event_count
 
-    first = asyncio.create_task(kit_house.run(hold_back, "worker"))
-    await holding.wait()
-    second = asyncio.create_task(sequence_once(kit_house))
-    await asyncio.sleep(0.1)
-    assert not second.done()
-    let_go.set()
-    assert (await first, await second) == (1, 0)
+    async with asyncio.TaskGroup() as running:
+        first = running.create_task(kit_house.run(hold_back, "worker"))
+        await holding.wait()
+        second = running.create_task(sequence_once(kit_house))
+        await asyncio.sleep(0.1)
+        assert not second.done()
+        let_go.set()
+    assert (first.result(), second.result()) == (1, 0)
 
 
 async def test_an_event_beyond_512_kb_is_refused_with_all_its_action_did(
