@@ -16,9 +16,7 @@ async def test_a_checkpoint_is_signed_over_the_bytes_that_are_stored(kit_house: 
         "source": "/370500/land-index",
         "epoch": 1,
         "time": "2022-06-01T12:00:00+08:00",
-        "heads": [
-            {"partition": n, "sequence": 0, "chain": "00" * 32} for n in range(PARTITIONS)
-        ],
+        "heads": [{"partition": n, "sequence": 0, "chain": "00" * 32} for n in range(PARTITIONS)],
     }
     assert stored.body == canonical(json.loads(stored.body))
     public = kit_house.signer.public
