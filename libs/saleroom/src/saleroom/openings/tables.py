@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import LargeBinary, Text, UniqueConstraint
+from sqlalchemy import Index, LargeBinary, Text, UniqueConstraint, text
 from sqlmodel import Field
 
 from marketkit.db import Minor, UtcInstant
@@ -19,8 +19,16 @@ class Opening(Table, table=True):
 
 
 class OpeningSession(Table, table=True):
-    """One life of the opener's key; the private half is in its memory only."""
+    """One life of the opener's key, LIVE, DONE or FAILED; the private half is in memory only."""
 
+    __table_args__ = (
+        Index(
+            "uq_opening_session_live",
+            "opening_id",
+            unique=True,
+            postgresql_where=text("state = 'LIVE'"),
+        ),
+    )
     id: str = Field(primary_key=True)
     opening_id: str = Field(foreign_key="opening.id", index=True)
     public_key: bytes = Field(sa_type=LargeBinary)
@@ -38,7 +46,7 @@ class SessionShare(Table, table=True):
 
 
 class RevealedBid(Table, table=True):
-    """A bid that stood at closing, as decrypted, or why it is void."""
+    """A bid that stood at closing, as decrypted (without its padding), or why it is void."""
 
     receipt_id: str = Field(primary_key=True, foreign_key="sealed_bid.id")
     sale_id: str = Field(foreign_key="sale.id", index=True)
@@ -73,3 +81,13 @@ class Award(Table, table=True):
     quantity_minor: int = Field(sa_type=Minor)
     price_fen: int = Field(sa_type=Minor)
     amount_fen: int = Field(sa_type=Minor)
+
+
+class RejectedStep(Table, table=True):
+    """One step of one bid that took no part in the clearing, and why."""
+
+    bid_id: str = Field(primary_key=True)
+    sale_id: str = Field(foreign_key="sale.id", index=True)
+    registration_id: str = Field(foreign_key="registration.id")
+    uscc: str
+    code: str
