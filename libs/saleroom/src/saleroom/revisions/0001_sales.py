@@ -86,6 +86,8 @@ def create_tables() -> None:
         sa.Column("sale_id", sa.String(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("confirmed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("draw_secret", sa.LargeBinary(), nullable=True),
+        sa.Column("seed", sa.LargeBinary(), nullable=True),
         sa.ForeignKeyConstraint(["sale_id"], ["sale.id"], name=op.f("fk_opening_sale_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_opening")),
         sa.UniqueConstraint("sale_id", name=op.f("uq_opening_sale_id")),
@@ -111,7 +113,6 @@ def create_tables() -> None:
     op.create_table(
         "result",
         sa.Column("sale_id", sa.String(), nullable=False),
-        sa.Column("seed", sa.LargeBinary(), nullable=False),
         sa.Column("outcome", sa.String(), nullable=False),
         sa.Column("clearing_price_fen", sa.BigInteger(), nullable=True),
         sa.Column("sold_minor", sa.BigInteger(), nullable=False),
