@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from yaosu.addresses import write_addresses
 from yaosu.keys import Keys
 from yaosu.processes import CannotStart
 from yaosu.stack import Stack
@@ -67,6 +68,7 @@ async def _live_in(house: Stack, console: Console, play: Play | None, *, once: b
     began = time.monotonic()
     async with house:
         console.print(f"全部就绪（{time.monotonic() - began:.1f} 秒）{house.gateway_url}/")
+        write_addresses(house.data_dir, house.gateway_url, house.inner_urls)
         if play is not None:
             await play(house.gateway_url, house.inner_urls, house.data_dir, house.keys)
         console.print(table_of_urls(house))
@@ -100,7 +102,7 @@ def table_of_urls(house: Stack) -> Table:
     """Where to look: portal, documents and metrics of each service."""
     table = Table(title="要素市场 Yaosu", title_justify="left")
     for heading in ("服务", "入口", "接口文档", "指标"):
-        table.add_column(heading, no_wrap=True)
+        table.add_column(heading, no_wrap=True, overflow="ignore")
     table.add_row("门户", f"[bold]{house.gateway_url}/[/bold]", "", "")
     for service in house.services.values():
         inner = service.inner_url
