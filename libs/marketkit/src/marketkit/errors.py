@@ -14,7 +14,7 @@ Subclasses live beside the rule that raises them; the code of one is its name in
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 
@@ -107,3 +107,14 @@ def problem(refusal: Refusal, trace_id: str = "", instance: str = "") -> dict[st
         "trace_id": trace_id,
     }
     return document | {name: value for name, value in optional.items() if value}
+
+
+def refusals() -> dict[str, dict[str, Any]]:
+    """What every refusal's code means, of those this program can give."""
+    return {kind.code: {"title": kind.title, "status": kind.status} for kind in _kinds(Refusal)}
+
+
+def _kinds(kind: type[Refusal]) -> Iterator[type[Refusal]]:
+    for narrower in kind.__subclasses__():
+        yield narrower
+        yield from _kinds(narrower)

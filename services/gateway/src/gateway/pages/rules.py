@@ -1,0 +1,203 @@
+"""How the board speaks to people: Chinese words for codes, figures and instants. Pure."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from gateway.board.rules import UNIT_TITLES, grouped
+from marketkit.codes import REGION_NAMES
+from marketkit.signing import sm3, unb64
+from marketkit.units import ASSET_UNITS, SHANGHAI, YUAN
+
+BID_BYTES = 4096
+
+MARKETS = {"energy": "能耗指标", "emission": "排污权", "land": "土地指标"}
+FORMATS = {"SEALED": "密封报价"}
+STATES = {
+    "ANNOUNCED": "公告中",
+    "OPEN": "报价中",
+    "CLOSED": "报价截止，待开标",
+    "OPENED": "已开标",
+    "CLEARED": "结果公示",
+    "CONFIRMED": "成交确认，履约中",
+    "SETTLED": "履约完毕",
+    "ARCHIVED": "已归档",
+    "SUSPENDED": "中止",
+    "FAILED": "流拍",
+    "CANCELLED": "终止",
+}
+# The way of a sale that comes to its end; whatever stands aside shows as its last state.
+COURSE = ("ANNOUNCED", "OPEN", "CLOSED", "OPENED", "CLEARED", "CONFIRMED", "SETTLED", "ARCHIVED")
+COURSE_WORDS = ("公告报名", "密封报价", "报价截止", "开标", "结果公示", "成交确认", "履约完毕", "归档")
+OUTCOMES = {"SOLD": "全部成交", "PARTLY_SOLD": "部分成交", "FAILED": "流拍", "CANCELLED": "取消"}
+PRICE_RULES = {
+    "LOWEST_ACCEPTED": "统一价，取最低中标报价",
+    "HIGHEST_REJECTED": "统一价，取最高未中标报价",
+    "PAY_AS_BID": "按各自报价成交",
+}
+TIE_RULES = {"TIME": "同价时间优先", "RANDOM": "同价随机抽取", "PRO_RATA": "同价按量分摊"}
+UNDERSUBSCRIBED = {"SELL": "按申购量成交", "CANCEL": "本场取消"}
+SETTLEMENTS = {
+    "CONFIRMED": "待签约",
+    "SIGNED": "已签约，待付款",
+    "PAID": "价款到账，待交割",
+    "DELIVERED": "已交割",
+    "DEFAULTED": "违约",
+}
+STEPS = {
+    "sale.announced": "发布出让公告，出让数量冻结",
+    "sale.opened_for_bids": "开始接受密封报价",
+    "sale.closed": "报价截止",
+    "sale.opening_confirmed": "两名工作人员确认开标",
+    "sale.bids_revealed": "公布全部报价",
+    "sale.opened": "开标",
+    "sale.cleared": "公布成交结果",
+    "sale.confirmed": "成交确认",
+    "sale.contract_signed": "受让方签订合同",
+    "sale.paid": "价款全额到账",
+    "revenue.remitted": "价款缴入国库",
+    "quota.credited": "指标过户",
+    "sale.delivered": "交割完成",
+    "sale.defaulted": "受让方违约，保证金不予退还",
+    "sale.suspended": "交易中止",
+    "sale.resumed": "交易恢复",
+    "sale.failed": "流拍，保证金退还",
+    "sale.cancelled": "交易终止，保证金退还",
+    "sale.settled": "履约完毕",
+    "sale.archived": "归档",
+}
+# Why a bid or a step of one counts for nothing.
+BID_CODES = {
+    "DEPOSIT_NOT_CONFIRMED": "保证金未按时到账",
+    "NOT_QUALIFIED": "未通过资格审查",
+    "BID_KEY_WRONG": "所用公钥不是本场公钥",
+    "BID_SIZE_WRONG": "密文长度不符",
+    "BID_UNREADABLE": "无法解密",
+    "COMMITMENT_MISMATCH": "与承诺值不符",
+    "BID_MALFORMED": "报价内容有误",
+    "BELOW_FLOOR": "低于底价",
+    "OFF_LOT": "不是最小交易单位的整数倍",
+    "OVER_BID_LIMIT": "超出可购数量",
+    "LEAST_QUANTITY_NOT_ALLOWED": "本场不接受最低成交量",
+}
+KINDS = {
+    400: "请求无法读取，请按接口说明改正后重发。",
+    401: "请重新登录后再试。",
+    403: "您的身份不能办理此事项。",
+    404: "请核对编号。",
+    409: "当前不能办理，条件变化后可再试。",
+    422: "内容不符合规定，请改正后重新提交（须更换幂等键）。",
+    503: "系统暂时繁忙，请稍后用同一幂等键重试。",
+}
+
+
+class Stage(NamedTuple):
+    """A step of the usual course: `done`, `now` or `ahead`."""
+
+    word: str
+    place: str
+
+
+class Offer(NamedTuple):
+    """One step of an opened bid."""
+
+    price_yuan: str
+    quantity: str
+    least: str | None
+
+
+class Explained(NamedTuple):
+    """A refusal's code as a page explains it."""
+
+    code: str
+    title: str
+    status: int | None
+
+
+def yuan(amount_fen: int) -> str:
+    return grouped(YUAN.format(amount_fen))
+
+
+def quantity(minor: int, asset: str) -> str:
+    return grouped(ASSET_UNITS[asset].format(minor))
+
+
+def unit_title(asset: str) -> str:
+    name = ASSET_UNITS[asset].name
+    return UNIT_TITLES.get(name, name)
+
+
+def moment(at: datetime | str | None) -> str:
+    """An instant in the city's own time, to the second."""
+    if at is None:
+        return "—"
+    if isinstance(at, str):
+        at = datetime.fromisoformat(at)
+    return at.astimezone(SHANGHAI).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def precisely(at: datetime) -> str:
+    """An instant to the microsecond, where the order of bids depends on it."""
+    return at.astimezone(SHANGHAI).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+def per_cent(basis_points: int) -> str:
+    whole, part = divmod(basis_points, 100)
+    return f"{whole}.{part:02d}%" if part else f"{whole}%"
+
+
+def region_name(code: str) -> str:
+    return REGION_NAMES.get(code, code)
+
+
+def course(state: str, state_before: str | None) -> list[Stage]:
+    """How far a sale has come on its usual way; one that failed or was ended has left it."""
+    reached = state_before if state == "SUSPENDED" and state_before else state
+    if reached not in COURSE:
+        return []
+    at = COURSE.index(reached)
+    places = ["done"] * at + ["now"] + ["ahead"] * (len(COURSE) - at - 1)
+    return [Stage(word, place) for word, place in zip(COURSE_WORDS, places, strict=True)]
+
+
+def offers(plaintext: str | None) -> list[Offer]:
+    """The steps an opened bid says; none if it cannot be read."""
+    try:
+        steps = json.loads(plaintext or "")["steps"]
+        return [
+            Offer(
+                grouped(step["price_yuan"]),
+                grouped(step["quantity"]),
+                grouped(step["min_accept_quantity"]) if "min_accept_quantity" in step else None,
+            )
+            for step in steps
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return []
+
+
+def is_as_committed(plaintext: str | None, commitment: str) -> bool:
+    """Whether the plaintext, filled up with spaces again, is the one committed to before closing."""
+    if plaintext is None:
+        return False
+    try:
+        return sm3(plaintext.encode().ljust(BID_BYTES)) == unb64(commitment)
+    except ValueError:
+        return False
+
+
+def page_count(total: int, page_size: int) -> int:
+    return max(1, -(-total // page_size))
+
+
+def explained(code: str, told: Mapping[str, Any]) -> Explained | None:
+    """What a code means; None if nobody knows it.
+
+    Args:
+        code: Of a refusal or of a bid that is void.
+        told: What refusals' codes mean, as `marketkit.errors.refusals` has them.
+    """
+    if code in told:
+        return Explained(code, str(told[code]["title"]), int(told[code]["status"]))
+    return Explained(code, BID_CODES[code], None) if code in BID_CODES else None
