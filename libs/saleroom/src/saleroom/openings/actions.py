@@ -7,8 +7,10 @@ closed, its deposits are reconciled. Each transaction checks that it still stand
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import insert
+from sqlalchemy.orm import defer
 from sqlmodel import col, func, select
 
 from contracts import sale as facts
@@ -360,9 +362,10 @@ async def revealed_bids(
     session: Session, sale: Sale, *, skip: int = 0, limit: int | None = None
 ) -> list[facts.RevealedBid]:
     """The bids of an opened sale as they are told, in the order in which they were taken in."""
+    ciphertext: Any = SealedBid.ciphertext
     found = await session.exec(
-        select(RevealedBid, Registration, SealedBid.version, SealedBid.submitted_at)
-        .add_columns(col(SealedBid.commitment))
+        select(RevealedBid, Registration, SealedBid)
+        .options(defer(ciphertext, raiseload=True))
         .join(Registration, col(Registration.id) == col(RevealedBid.registration_id))
         .join(SealedBid, col(SealedBid.id) == col(RevealedBid.receipt_id))
         .where(col(RevealedBid.sale_id) == sale.id)
@@ -379,13 +382,13 @@ async def revealed_bids(
             bidder_name=entrant.name,
             project_code=entrant.project_code,
             quantity_max=unit.format(entrant.quantity_max_minor),
-            version=version,
-            submitted_at=submitted_at,
-            commitment=b64(commitment),
+            version=sealed.version,
+            submitted_at=sealed.submitted_at,
+            commitment=b64(sealed.commitment),
             plaintext=bid.plaintext,
             void_code=bid.void_code,
         )
-        for bid, entrant, version, submitted_at, commitment in found.all()
+        for bid, entrant, sealed in found.all()
     ]
 
 
