@@ -5,7 +5,7 @@ from importlib import import_module
 
 import typer
 
-COMMANDS = ("up", "trial")
+COMMANDS = ("up", "demo", "trial", "bid", "share", "export", "verify")
 
 app = typer.Typer(
     name="yaosu",

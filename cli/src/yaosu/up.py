@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from yaosu.addresses import write_addresses
 from yaosu.keys import Keys
 from yaosu.processes import CannotStart
 from yaosu.stack import Stack
@@ -67,6 +68,7 @@ async def _live_in(house: Stack, console: Console, play: Play | None, *, once: b
     began = time.monotonic()
     async with house:
         console.print(f"全部就绪（{time.monotonic() - began:.1f} 秒）{house.gateway_url}/")
+        write_addresses(house.data_dir, house.gateway_url, house.inner_urls)
         if play is not None:
             await play(house.gateway_url, house.inner_urls, house.data_dir, house.keys)
         console.print(table_of_urls(house))

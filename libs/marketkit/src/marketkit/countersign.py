@@ -63,16 +63,24 @@ async def ask(
 
 
 async def confirm(
-    session: Session, kind: str, request_id: str, *, confirmer: str, at: datetime
+    session: Session,
+    kind: str,
+    request_id: str,
+    *,
+    confirmer: str,
+    at: datetime,
+    subject: str = "",
 ) -> Request:
     """Note the second person's word and answer the request, locked; the caller does the step.
 
     Raises:
-        RequestUnknown: no such request of this kind.
+        RequestUnknown: no such request of this kind, or not for the subject named.
         SamePerson: who asked may not confirm.
         AlreadyConfirmed: it has taken effect.
     """
     query = select(Request).where(Request.id == request_id, Request.kind == kind)
+    if subject:
+        query = query.where(Request.subject == subject)
     request = (await session.exec(query.with_for_update())).first()
     if request is None:
         raise RequestUnknown()

@@ -1,13 +1,16 @@
 """What a request must survive before a handler sees it. Pure ASGI, so nothing is buffered twice."""
 
 from typing import Any
+from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from marketkit.errors import Refusal, Unreadable
+from marketkit.errors import NotFound, Refusal, Unreadable
 from marketkit.strict_json import loads
 
 BODY_BYTES_MAX = 256 * 1024
+# More parameters than any route has are not even counted.
+QUERY_FIELDS_MAX = 32
 _WITH_BODY = {"POST", "PUT", "PATCH", "DELETE"}
 
 
@@ -21,6 +24,15 @@ class MediaTypeUnsupported(Refusal):
     status = 415
 
 
+class PathUnknown(NotFound):
+    title = "没有这个地址"
+    code = "ROUTE_UNKNOWN"
+
+
+class QueryAmbiguous(Unreadable):
+    title = "查询参数重复或无法读取"
+
+
 class Guard:
     """Refuses bodies too large, of another type, or not strict JSON; passes the rest on."""
 
@@ -28,7 +40,11 @@ class Guard:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] not in _WITH_BODY:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        _check_address(scope)
+        if scope["method"] not in _WITH_BODY:
             await self.app(scope, receive, send)
             return
         headers = dict(scope["headers"])
@@ -37,6 +53,19 @@ class Guard:
             _check_type(headers)
             loads(body)
         await self.app(scope, _replay(body, receive), send)
+
+
+def _check_address(scope: Scope) -> None:
+    if "\x00" in scope["path"]:
+        raise PathUnknown()
+    try:
+        text = scope["query_string"].decode("ascii")
+        said = parse_qsl(text, keep_blank_values=True, max_num_fields=QUERY_FIELDS_MAX)
+    except ValueError:
+        raise QueryAmbiguous() from None
+    names = [name for name, _ in said]
+    if len(names) != len(set(names)) or any("\x00" in value for _, value in said):
+        raise QueryAmbiguous()
 
 
 async def _body(headers: dict[bytes, bytes], receive: Receive) -> bytes:

@@ -280,11 +280,27 @@ async def post_holds(
 
 
 async def void_holds(session: Session, booking: Booking) -> list[Leg]:
-    """Give back what is still held under `booking.key`; no legs if nothing is."""
+    """Give back all that is still held under `booking.key`; no legs if nothing is."""
+    held = sum(one.remaining for one in await _open_holds(session, booking.key))
+    return await void_part(session, booking, held)
+
+
+async def void_part(session: Session, booking: Booking, quantity: int) -> list[Leg]:
+    """Give back a quantity of what is held under `booking.key`, newest hold first.
+
+    Raises:
+        InsufficientFreeQuantity: less remains held than is to be given back.
+    """
     legs = []
-    for held in await _open_holds(session, booking.key):
-        legs.append(Leg(held.account, held.asset, held.lot, 0, -held.remaining))
-        held.remaining = 0
+    left = quantity
+    for held in reversed(await _open_holds(session, booking.key)):
+        take = min(held.remaining, left)
+        held.remaining -= take
+        left -= take
+        if take:
+            legs.append(Leg(held.account, held.asset, held.lot, 0, -take))
+    if left:
+        raise InsufficientFreeQuantity()
     await session.flush()
     return await book(session, booking, legs) if legs else []
 

@@ -10,6 +10,7 @@ from typing import Annotated, Protocol
 
 from pydantic import Field, model_validator
 
+from contracts.sale import Format, PriceRule, TieRule, Undersubscribed
 from marketkit.policy import Rule, Rules
 from marketkit.units import AmountYuanOrZero, PriceYuan
 
@@ -42,16 +43,17 @@ class PriceBounds(Rules):
         return self
 
 
-Choices = Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
+# TOML has lists only; the first of several stands where a notice says nothing.
+_Choice = Field(strict=False, min_length=1)
 
 
 class SaleRules(Rules):
-    """The bounds within which a notice fixes its terms; the first of several stands by default."""
+    """The bounds within which a notice fixes its terms; prices by asset."""
 
-    formats: Rule[Choices]
-    price_rules: Rule[Choices]
-    tie_rules: Rule[Choices]
-    undersubscribed: Rule[Choices]
+    formats: Rule[Annotated[tuple[Format, ...], _Choice]]
+    price_rules: Rule[Annotated[tuple[PriceRule, ...], _Choice]]
+    tie_rules: Rule[Annotated[tuple[TieRule, ...], _Choice]]
+    undersubscribed: Rule[Annotated[tuple[Undersubscribed, ...], _Choice]]
     base_price: Rule[dict[str, PriceYuan]]
     floor_price: Rule[dict[str, PriceBounds]]
     deposit_ratio: Rule[Bounds]

@@ -6,7 +6,8 @@ from typing import Annotated, Literal, get_args
 from pydantic import AfterValidator, Field, model_validator
 
 from marketkit.policy import PolicyVersion, Rule, Rules, in_force, load_versions
-from marketkit.units import AmountYuanOrZero, PriceYuan, QuantityTce
+from marketkit.units import QuantityTce
+from saleroom.markets import SaleRules
 
 ShutdownCase = Literal["PROV_DISPATCH_PLANT", "CROSS_CITY", "IN_CITY"]
 Asset = Literal["ENERGY", "COAL"]
@@ -14,7 +15,6 @@ Tier = Literal["province", "city", "county"]
 
 Bp = Annotated[int, Field(ge=0, le=10_000)]
 Count = Annotated[int, Field(ge=1)]
-Days = Annotated[int, Field(ge=0)]
 Kw = Annotated[int, Field(ge=1)]
 
 
@@ -64,61 +64,6 @@ class UnitRegister(Rules):
     retired_by: Rule[date]
 
 
-class Bounds(Rules):
-    """What a notice may fix, and what stands where it fixes nothing."""
-
-    least: int
-    usual: int
-    most: int
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "Bounds":
-        if not self.least <= self.usual <= self.most:
-            raise ValueError("least, usual and most are out of order")
-        return self
-
-
-class PriceBounds(Rules):
-    """The same for a price of a whole unit, in fen inside."""
-
-    least: PriceYuan
-    usual: PriceYuan
-    most: PriceYuan
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "PriceBounds":
-        if not self.least <= self.usual <= self.most:
-            raise ValueError("least, usual and most are out of order")
-        return self
-
-
-class SaleTerms(Rules):
-    """The bounds within which a notice fixes its terms."""
-
-    formats: Rule[Annotated[tuple[Literal["SEALED"], ...], Field(strict=False)]]
-    price_rules: Rule[
-        Annotated[
-            tuple[Literal["LOWEST_ACCEPTED", "HIGHEST_REJECTED", "PAY_AS_BID"], ...],
-            Field(strict=False),
-        ]
-    ]
-    tie_rules: Rule[
-        Annotated[tuple[Literal["TIME", "RANDOM", "PRO_RATA"], ...], Field(strict=False)]
-    ]
-    undersubscribed: Rule[Annotated[tuple[Literal["SELL", "CANCEL"], ...], Field(strict=False)]]
-    base_price: Rule[dict[Asset, PriceYuan]]
-    floor_price: Rule[dict[Asset, PriceBounds]]
-    deposit_ratio: Rule[Bounds]
-    announcement_days: Rule[Bounds]
-    publicity_days: Rule[Bounds]
-    deposit_refund_days: Rule[Days]
-    payment_days: Rule[Bounds]
-    purchase_limit: Rule[Bounds]
-    bidders_min: Rule[Bounds]
-    steps_max: Rule[Count]
-    service_fee: Rule[AmountYuanOrZero]
-
-
 class Policy(PolicyVersion):
     """Everything in force for energy quota from one day on."""
 
@@ -127,7 +72,7 @@ class Policy(PolicyVersion):
     shutdown_split: Rule[SplitTable]
     shutdown_restrictions: Rule[TierRestrictions]
     unit_register: UnitRegister
-    sale: SaleTerms
+    sale: SaleRules
 
 
 VERSIONS = load_versions(__name__, Policy)

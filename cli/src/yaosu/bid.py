@@ -1,0 +1,186 @@
+"""`yaosu bid`: the bid is sealed on the bidder's machine; the house gets what it cannot read."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from marketkit.signing import b64, canonical, sm3, unb64, verify
+from marketkit.units import ASSET_UNITS, YUAN, Unit
+from saleroom.sealing import BidPlace, Step, seal_bid
+from yaosu.client import Client, Sent, Stopped, Token
+from yaosu.options import (
+    SENT_FOLDER,
+    Gateway,
+    Market,
+    SentFolder,
+    ServiceKey,
+    TokenFile,
+    done,
+    key_of,
+    token_of,
+)
+
+ATTEMPTS_MAX = 1000
+
+
+def bid(
+    sale_id: Annotated[str, typer.Argument(help="交易编号")],
+    uscc: Annotated[str, typer.Option(help="本企业统一社会信用代码")],
+    gateway: Gateway,
+    token_file: TokenFile,
+    step: Annotated[list[str] | None, typer.Option(help="单价:数量[:最低接受数量]，可重复")] = None,
+    steps_file: Annotated[Path | None, typer.Option(help="报价的JSON文件")] = None,
+    version: Annotated[int, typer.Option(min=1, help="第几版；替换已受理的报价时加一")] = 1,
+    market: Market = "energy",
+    service_key: ServiceKey = "",
+    sent_folder: SentFolder = SENT_FOLDER,
+) -> None:
+    """密封一份报价并提交；同一版重复执行，只重发同样的内容。"""
+
+    async def work() -> Receipt:
+        place = BidPlace(sale_id, uscc, version)
+        token, key = token_of(token_file), key_of(service_key)
+        async with Client(gateway, Sent(sent_folder)) as client:
+            notice = await client.get(f"/v1/{market}/sales/{sale_id}", token=token)
+            steps = read_steps(step or [], steps_file, unit_of(notice))
+            return await place_bid(client, market, place, steps, token=token, service_key=key)
+
+    receipt = done(work())
+    checked = "签名有效" if receipt.is_checked else "未核验签名：没有服务公钥"
+    typer.echo(f"已受理，回执 {receipt.receipt_id}，{receipt.received_at}（{checked}）")
+
+
+class StepUnreadable(Stopped):
+    """A price step that is none; says how one is written."""
+
+
+class ReceiptNotGenuine(Stopped):
+    """The receipt is not signed by the service, or is another bid's."""
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """The service's word that it took a bid in, and when; `is_checked` if its signature was."""
+
+    receipt_id: str
+    received_at: str
+    document: dict[str, Any]
+    is_checked: bool
+
+
+def read_steps(texts: Sequence[str], file: Path | None, unit: Unit) -> list[Step]:
+    """Price steps written `price:quantity[:least quantity]`, or from a JSON file.
+
+    Raises:
+        StepUnreadable: One of them cannot be read.
+    """
+    try:
+        if file is not None:
+            said = json.loads(file.read_bytes())
+            steps = said["steps"] if isinstance(said, dict) else said
+            return [_step(unit, **step) for step in steps]
+        return [_step(unit, *text.split(":")) for text in texts]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        raise StepUnreadable(
+            "报价须写作 单价:数量[:最低接受数量]，如 226.50:10000:5000；"
+            '文件须为 {"steps": [{"price_yuan": …, "quantity": …, "min_accept_quantity": …}]}'
+        ) from None
+
+
+def _step(
+    unit: Unit, price_yuan: str, quantity: str, min_accept_quantity: str | None = None
+) -> Step:
+    least = min_accept_quantity
+    return Step(
+        price_fen=YUAN.parse(price_yuan),
+        quantity_minor=unit.parse(quantity),
+        min_accept_minor=unit.parse(least) if least is not None else None,
+    )
+
+
+async def place_bid(
+    client: Client,
+    market: str,
+    place: BidPlace,
+    steps: Sequence[Step],
+    *,
+    token: Token,
+    service_key: bytes | None = None,
+) -> Receipt:
+    """Seal the steps for this place and send them; what was sent before is sent again as it was.
+
+    A version that has a receipt keeps it: another bid is another version. A version whose outcome
+    is unknown is sent again byte by byte, whatever the steps now say.
+
+    Args:
+        service_key: The service's public key; without it the one that the notice names.
+
+    Raises:
+        BidVoid: The bid would count for nothing.
+        Refused: The service does not take it in.
+        OutcomeUnknown: Nobody answered; the same command sends the same bytes.
+        ReceiptNotGenuine: The receipt's signature is wrong.
+    """
+    notice = await client.get(f"/v1/{market}/sales/{place.sale_id}", token=token)
+    key = _key_of_attempt(client.sent, place)
+    document = await client.post(
+        f"/v1/{market}/sales/{place.sale_id}/sealed-bids",
+        _request(notice, place, steps),
+        key=key,
+        token=token,
+    )
+    sent = client.sent.request(key)
+    assert sent is not None
+    named = notice.get("receipt_key")
+    trusted = service_key or (unb64(named) if named else None)
+    check_receipt(document, json.loads(sent.body), trusted)
+    return Receipt(document["receipt_id"], document["received_at"], document, trusted is not None)
+
+
+def unit_of(notice: dict[str, Any]) -> Unit:
+    """The unit in which a sale's quantities are said."""
+    return ASSET_UNITS[notice["terms"]["asset"]]
+
+
+def _request(notice: dict[str, Any], place: BidPlace, steps: Sequence[Step]) -> dict[str, Any]:
+    public_key = unb64(notice["key"]["public_key"])
+    sealed = seal_bid(steps, place, public_key=public_key, unit=unit_of(notice))
+    return {
+        "ciphertext": b64(sealed.ciphertext),
+        "commitment": b64(sealed.commitment),
+        "key_sm3": b64(sealed.key_sm3),
+        "version": place.version,
+    }
+
+
+def _key_of_attempt(sent: Sent, place: BidPlace) -> str:
+    # A refusal is for ever under its key; what is right now needs another.
+    attempts = (
+        f"bid/{place.sale_id}/{place.uscc}/{place.version}/{number}"
+        for number in range(1, ATTEMPTS_MAX)
+    )
+    for key in attempts:
+        answer = sent.answer(key)
+        if answer is None or answer.status < 400:
+            return key
+    raise AssertionError("a bid refused a thousand times")
+
+
+def check_receipt(
+    receipt: dict[str, Any], request: dict[str, Any], public_key: bytes | None
+) -> None:
+    """Return if the receipt is of this request and, where a key is known, signed with it.
+
+    Raises:
+        ReceiptNotGenuine: It is not.
+    """
+    bid_sm3 = b64(sm3(unb64(request["ciphertext"])))
+    if (receipt["bid_sm3"], receipt["commitment"]) != (bid_sm3, request["commitment"]):
+        raise ReceiptNotGenuine("回执所载不是这份报价")
+    said = canonical({name: field for name, field in receipt.items() if name != "signature"})
+    if public_key is not None and not verify(public_key, said, unb64(receipt["signature"])):
+        raise ReceiptNotGenuine("回执签名无效")

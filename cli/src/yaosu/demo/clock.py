@@ -1,0 +1,69 @@
+"""The demonstration's clock: four services moved together, forwards only, back to today at the end.
+
+By the inner ports, in a service's name: no user of the house can move it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import httpx
+
+from marketkit.units import SHANGHAI, format_instant
+from yaosu.client import Stopped
+from yaosu.evidence.collect import Asker
+
+# Later than any machine's clock: the offset becomes 0.
+_TODAY = datetime(9999, 1, 1, tzinfo=SHANGHAI)
+
+
+class ClockNotMovable(Stopped):
+    """The house has facts of its own: its clock cannot go back to 2022."""
+
+
+@dataclass
+class Clock:
+    """The clock of a house; once `is_over`, it stays where it is."""
+
+    inner_urls: Mapping[str, str]
+    asker: Asker
+    is_over: bool = False
+
+    async def begin(self, instant: datetime, *, has_begun: bool) -> None:
+        """Set the clocks to where the demonstration begins, unless it has begun.
+
+        Raises:
+            ClockNotMovable: The house has told something else already.
+        """
+        if has_begun:
+            stands = [await self._ask("GET", url) for url in self.inner_urls.values()]
+            self.is_over = not any(clock["is_moved"] for clock in stands)
+            return
+        for url in self.inner_urls.values():
+            await self._ask("POST", url, instant)
+
+    async def move(self, instant: datetime) -> None:
+        """Move to this instant, where it is still to come."""
+        if self.is_over:
+            return
+        for url in self.inner_urls.values():
+            stands = await self._ask("GET", url)
+            if datetime.fromisoformat(stands["now"]) < instant:
+                await self._ask("POST", url, instant)
+
+    async def end(self) -> None:
+        """Back to the machine's own clock."""
+        await self.move(_TODAY)
+        self.is_over = True
+
+    async def _ask(self, method: str, url: str, to: datetime | None = None) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {self.asker.token()}"}
+        body = {"to": format_instant(to)} if to else None
+        async with httpx.AsyncClient(timeout=10, headers=headers) as client:
+            answer = await client.request(method, f"{url}/v1/clock", json=body)
+        if answer.status_code == httpx.codes.CONFLICT:
+            raise ClockNotMovable("演示从2022年开始，须在新数据上播放，请执行：./run --fresh")
+        answer.raise_for_status()
+        found: dict[str, Any] = answer.json()
+        return found

@@ -1,0 +1,295 @@
+"""`yaosu verify`: what a file of evidence says of itself, derived once more. No network, no clock.
+
+First that nothing was altered: digests, signatures, chains from the first event on. Only then what
+it says: holdings as the sum of movements, results of sales out of terms, bids and seed.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from marketkit.signing import ZERO, canonical, chain_after, key_id, unb64, verify
+from marketkit.units import ASSET_UNITS
+from yaosu.evidence.archive import (
+    CHECKPOINTS,
+    FORMAT,
+    KEYS,
+    MANIFEST,
+    CheckpointBody,
+    Damaged,
+    HeadOut,
+    Keys,
+    Manifest,
+    Reader,
+    SignedLine,
+    events_name,
+    kind_of,
+    read,
+    readable,
+    sale_name,
+)
+from yaosu.evidence.holdings import Holdings
+from yaosu.evidence.sales import Stories, Story, faults_of
+
+FAULTS_MAX = 20
+
+
+class Finding(NamedTuple):
+    """One thing that was checked: what was seen, and what is wrong with it."""
+
+    what: str
+    seen: str
+    faults: tuple[str, ...]
+
+
+@dataclass
+class Report:
+    """All that was checked, in order."""
+
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def is_sound(self) -> bool:
+        return not any(finding.faults for finding in self.findings)
+
+    def note(self, what: str, look: Callable[[], tuple[str, list[str]]]) -> None:
+        try:
+            seen, faults = look()
+        except Damaged as damage:
+            seen, faults = "", [str(damage)]
+        self.findings.append(Finding(what, seen, tuple(faults[:FAULTS_MAX])))
+
+
+def check(file: Path, held: Path | None = None) -> Report:
+    """What holds and what does not of a file of evidence.
+
+    Args:
+        held: Checkpoints kept elsewhere, one a line: they must lie on the file's chains too.
+    """
+    report = Report()
+    try:
+        reader = Reader(file)
+    except Damaged as damage:
+        report.findings.append(Finding("证据文件", "", (str(damage),)))
+        return report
+    with closing(reader):
+        evidence = _Evidence(reader)
+        report.note("清单与摘要（SM3）", evidence.manifest)
+        report.note("公钥", evidence.read_keys)
+        report.note("检查点签名（Ed25519）", evidence.read_checkpoints)
+        if held is not None:
+            report.note("另存的检查点", lambda: evidence.read_held(held))
+        report.note("事件链（SM3，自零起）", evidence.chains)
+        if report.is_sound:
+            report.note("事件内容", evidence.read_events)
+            report.note("持有量守恒", evidence.holdings_hold)
+            report.note("交易摘要文件", evidence.sales_files)
+        if report.is_sound:
+            for story in evidence.stories.told():
+                report.note(f"交易 {story.sale_id}", lambda s=story: _result(s))  # type: ignore[misc]  # a lambda's default binds the story
+    return report
+
+
+@dataclass
+class _Evidence:
+    reader: Reader
+    keys: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    checkpoints: dict[str, list[CheckpointBody]] = field(default_factory=dict)
+    held: list[CheckpointBody] = field(default_factory=list)
+    holdings: Holdings = field(default_factory=Holdings)
+    stories: Stories = field(default_factory=Stories)
+
+    def manifest(self) -> tuple[str, list[str]]:
+        body = self.reader.content(MANIFEST)
+        said = read(Manifest, body, MANIFEST)
+        faults = []
+        if said.format != FORMAT or canonical(said.model_dump()) != body:
+            faults.append("清单的格式不是本软件所写")
+        there = self.reader.names - {MANIFEST}
+        faults += [f"{name} 不在清单中" for name in sorted(there - said.files.keys())]
+        faults += [f"缺少 {name}" for name in sorted(said.files.keys() - there)]
+        faults += [
+            f"{name} 的摘要与清单不符"
+            for name, digest in said.files.items()
+            if name in there and self.reader.digest(name) != digest
+        ]
+        return f"{len(said.files)} 个文件", faults
+
+    def read_keys(self) -> tuple[str, list[str]]:
+        body = self.reader.content(KEYS)
+        keys = read(Keys, body, KEYS)
+        faults = [] if canonical(keys.model_dump()) == body else ["公钥文件的格式不是本软件所写"]
+        for key in keys.keys:
+            try:
+                self.keys[key.source, key.kid] = unb64(key.x)
+            except ValueError:
+                faults.append(f"{key.source} 的公钥无法读取")
+            else:
+                if key_id(unb64(key.x)) != key.kid or len(unb64(key.x)) != 32:
+                    faults.append(f"{key.source} 的公钥与其编号不符")
+        return "，".join(f"{source} {kid}" for source, kid in self.keys), faults
+
+    def read_checkpoints(self) -> tuple[str, list[str]]:
+        faults: list[str] = []
+        count = 0
+        order: list[tuple[str, Any]] = []
+        for number, line in enumerate(self.reader.lines(CHECKPOINTS), 1):
+            signed = read(SignedLine, line, CHECKPOINTS)
+            body = self._body(signed)
+            count += 1
+            if body is None or canonical(signed.model_dump()) != line:
+                faults.append(f"第 {number} 个检查点的签名无效")
+                continue
+            self.checkpoints.setdefault(body.source, []).append(body)
+            order.append((body.source, body.time))
+        if order != sorted(set(order)):
+            faults.append("检查点的次序有误")
+        if not count:
+            faults.append("没有检查点")
+        return f"{count} 个，{len(self.checkpoints)} 个服务", faults + self._reversals()
+
+    def _reversals(self) -> list[str]:
+        return [
+            f"{source} 的检查点倒退"
+            for source, bodies in self.checkpoints.items()
+            for earlier, later in pairwise(bodies)
+            if earlier.epoch > later.epoch or not _follows(_heads(earlier), _heads(later))
+        ]
+
+    def _body(self, signed: SignedLine) -> CheckpointBody | None:
+        """A checkpoint's body if its service signed it."""
+        body = read(CheckpointBody, signed.body.encode(), CHECKPOINTS)
+        key = self.keys.get((body.source, signed.kid))
+        try:
+            signature = bytes.fromhex(signed.signature)
+        except ValueError:
+            return None
+        return body if key and verify(key, signed.body.encode(), signature) else None
+
+    def read_held(self, file: Path) -> tuple[str, list[str]]:
+        faults = []
+        for number, line in enumerate(_lines_of(file), 1):
+            body = self._body(line)
+            if body is None:
+                faults.append(f"第 {number} 个另存的检查点不是以文件中的公钥签署的")
+            else:
+                self.held.append(body)
+        return f"{len(self.held)} 个", faults
+
+    def chains(self) -> tuple[str, list[str]]:
+        wanted: defaultdict[tuple[str, int], dict[int, set[str]]] = defaultdict(dict)
+        for body in [*self.held, *(one for many in self.checkpoints.values() for one in many)]:
+            for head in body.heads:
+                place = wanted[body.source, head.partition]
+                place.setdefault(head.sequence, set()).add(head.chain)
+        faults: list[str] = []
+        count = 0
+        for (source, partition), chains in wanted.items():
+            length, found = self._chain(events_name(source, partition), chains)
+            faults += found
+            count += length
+            if length != _last_sequence(self.checkpoints.get(source, []), partition):
+                faults.append(f"{events_name(source, partition)} 的条数与最后的检查点不符")
+        expected = {events_name(*place) for place in wanted}
+        extra = {name for name in self.reader.names if name.startswith("events/")} - expected
+        return f"{count} 个事件", faults + [f"{name} 没有检查点" for name in sorted(extra)]
+
+    def _chain(self, name: str, wanted: dict[int, set[str]]) -> tuple[int, list[str]]:
+        chain, sequence = ZERO, 0
+        on_chain = {0: ZERO.hex()}
+        for line in self.reader.lines(name):
+            chain = chain_after(chain, line)
+            sequence += 1
+            if sequence in wanted:
+                on_chain[sequence] = chain.hex()
+        return sequence, [
+            f"{name} 第 {at} 条处的链值与签名的检查点不符"
+            for at, chains in sorted(wanted.items())
+            if chains != {on_chain.get(at)}
+        ]
+
+    def read_events(self) -> tuple[str, list[str]]:
+        counts: defaultdict[str, int] = defaultdict(int)
+        for source, name, line in self._event_lines():
+            try:
+                event = json.loads(line)
+                kind = kind_of(event)
+                self.holdings.take(kind, event["id"], event["data"])
+                self.stories.take(source, kind, event)
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
+                raise Damaged(f"{name} 有无法读取的事件（{type(error).__name__}）") from None
+            counts[kind] += 1
+        return f"{sum(counts.values())} 个，{len(counts)} 种", []
+
+    def _event_lines(self) -> Iterator[tuple[str, str, bytes]]:
+        for source, bodies in self.checkpoints.items():
+            for head in bodies[-1].heads:
+                name = events_name(source, head.partition)
+                for line in self.reader.lines(name):
+                    yield source, name, line
+
+    def holdings_hold(self) -> tuple[str, list[str]]:
+        holdings = self.holdings
+        faults = [*holdings.faults, *holdings.overdrawn()]
+        faults += [f"账户 {account} 未开立而有变动" for account in sorted(holdings.unopened())]
+        sums = holdings.sums()
+        faults += [
+            f"{asset} 合计 {ASSET_UNITS[asset].format(excess)}，应为 0"
+            for asset, excess in sums.items()
+            if excess
+        ]
+        seen = "，".join(f"{asset} 合计 0" for asset in sums if not sums[asset])
+        return f"{holdings.movement_count} 笔变动，{seen}", faults
+
+    def sales_files(self) -> tuple[str, list[str]]:
+        stories = list(self.stories.told())
+        expected = {sale_name(story.sale_id): story for story in stories}
+        there = {name for name in self.reader.names if name.startswith("sales/")}
+        faults = [f"{name} 多余或缺失" for name in sorted(there ^ expected.keys())]
+        faults += [
+            f"{name} 与事件所述不符"
+            for name, story in expected.items()
+            if name in there and self.reader.content(name) != readable(story.document())
+        ]
+        return f"{len(stories)} 场交易", faults
+
+
+def _result(story: Story) -> tuple[str, list[str]]:
+    result = story.cleared
+    if result is None:
+        seen = f"未成交（{story.failed.reason}）" if story.failed else "尚无结果"
+    else:
+        price = result.model_dump(mode="json")["clearing_price_yuan"]
+        at = f"，成交价 {price} 元" if price else ""
+        seen = f"{len(story.bids)} 份报价，成交 {result.sold}{at}，重算一致"
+    return seen, list(faults_of(story))
+
+
+def _heads(body: CheckpointBody) -> dict[int, HeadOut]:
+    return {head.partition: head for head in body.heads}
+
+
+def _follows(earlier: dict[int, HeadOut], later: dict[int, HeadOut]) -> bool:
+    return earlier.keys() <= later.keys() and all(
+        head.sequence <= later[partition].sequence for partition, head in earlier.items()
+    )
+
+
+def _last_sequence(bodies: list[CheckpointBody], partition: int) -> int:
+    head = _heads(bodies[-1]).get(partition) if bodies else None
+    return head.sequence if head else 0
+
+
+def _lines_of(file: Path) -> Iterator[SignedLine]:
+    try:
+        lines = file.read_bytes().splitlines()
+        for line in lines:
+            said = json.loads(line)
+            yield SignedLine(**{name: said[name] for name in ("body", "kid", "signature")})
+    except (OSError, ValueError, KeyError, TypeError):
+        raise Damaged("另存的检查点无法读取") from None

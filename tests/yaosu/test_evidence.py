@@ -1,0 +1,457 @@
+import io
+import json
+import random
+import zipfile
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+
+import httpx
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from builders import MAC_KEY, Trust, a_signer
+from contracts import sale as told
+from databases import LAND, Migrated, Package, fresh
+from marketkit.db import Database
+from marketkit.facts import Fact
+from marketkit.inner import feed_routes
+from marketkit.movements import Leg
+from marketkit.signing import canonical, sm3
+from marketkit.web import create_app
+from sale_story import SALE, SUPPLY, Story, tell_all
+from yaosu.evidence.archive import CHECKPOINTS, MANIFEST, readable
+from yaosu.evidence.check import Report, check
+from yaosu.evidence.collect import Asker, CannotExport, Exported, export
+from yaosu.export import export as export_command
+from yaosu.verify import verify
+
+Content = dict[str, bytes]
+
+
+async def exported(house: Database, file: Path) -> Exported:
+    trust = Trust.in_services(house)
+    app = create_app(house, trust.verifier, "test", [feed_routes(MAC_KEY)])
+    transport = httpx.ASGITransport(app)
+    asker = Asker(house.signer, house.source)
+    return await export(file, {"land": "http://land"}, asker, transports={"land": transport})
+
+
+@pytest.fixture(scope="module")
+async def evidence(
+    migrated: Callable[[Package], Migrated], tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Path]:
+    """A sound file of one sale."""
+    async with fresh(migrated(LAND)) as house:
+        file = tmp_path_factory.mktemp("evidence") / "evidence.zip"
+        await tell_all(house, Story().facts())
+        await exported(house, file)
+        yield file
+
+
+async def told_otherwise(house: Database, file: Path, facts: Sequence[tuple[str, Fact]]) -> Report:
+    """What is found when a service told, chained and signed these facts."""
+    await tell_all(house, facts)
+    await exported(house, file)
+    return check(file)
+
+
+def read(file: Path) -> Content:
+    with zipfile.ZipFile(file) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def written(content: Content, folder: Path, *, resealed: bool = True) -> Path:
+    """The content as a file, its manifest made to fit unless it shall not."""
+    if resealed:
+        files = {name: sm3(body).hex() for name, body in content.items() if name != MANIFEST}
+        manifest = {"format": "yaosu-evidence/1", "files": files}
+        content = content | {MANIFEST: canonical(manifest)}
+    file = folder / "changed.zip"
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, body in content.items():
+            archive.writestr(name, body)
+    return file
+
+
+def faults(report: Report) -> str:
+    return "\n".join(fault for finding in report.findings for fault in finding.faults)
+
+
+def lines(body: bytes) -> list[bytes]:
+    return body.splitlines(keepends=True)
+
+
+class TestASoundFile:
+    async def test_is_found_sound(self, evidence: Path) -> None:
+        report = check(evidence)
+        assert faults(report) == ""
+        assert report.is_sound
+        assert any("成交 10000.000" in finding.seen for finding in report.findings)
+
+    async def test_holds_the_stored_bytes_and_says_what_was_told(self, evidence: Path) -> None:
+        content = read(evidence)
+        assert set(content) == {
+            "keys.json",
+            "checkpoints.jsonl",
+            f"sales/{SALE}.json",
+            "manifest.json",
+            *(f"events/land-index-{partition}.jsonl" for partition in range(6)),
+        }
+        sale = json.loads(content[f"sales/{SALE}.json"])
+        assert sale["terms"]["supply"] == "10000.000"
+        assert sale["result"]["clearing_price_yuan"] == "220.00"
+        assert len(sale["bids"]) == 3
+
+    async def test_the_same_facts_are_the_same_file(
+        self, evidence: Path, kit_house: Database, tmp_path: Path
+    ) -> None:
+        await tell_all(kit_house, Story().facts())
+        first, second = tmp_path / "first.zip", tmp_path / "second.zip"
+        exported_first = await exported(kit_house, first)
+        await exported(kit_house, second)
+        assert first.read_bytes() == second.read_bytes()
+        assert exported_first.event_count == 12
+        assert exported_first.sale_count == 1
+
+    async def test_ends_at_the_last_checkpoint(self, kit_house: Database, tmp_path: Path) -> None:
+        facts = Story().facts()
+        await tell_all(kit_house, facts)
+        from marketkit.outbox import sequence, tell
+
+        await kit_house.run(lambda s: tell(s, facts[2][1], key="later"))
+        await kit_house.run(sequence, "worker")
+        found = await exported(kit_house, tmp_path / "evidence.zip")
+        assert found.event_count == len(facts)
+        assert check(tmp_path / "evidence.zip").is_sound
+
+
+class TestHeldCheckpoints:
+    async def test_one_kept_elsewhere_lies_on_the_chains(
+        self, evidence: Path, tmp_path: Path
+    ) -> None:
+        held = tmp_path / "held.jsonl"
+        held.write_bytes(read(evidence)[CHECKPOINTS])
+        assert check(evidence, held).is_sound
+
+    async def test_a_rollback_that_hides_itself_is_found_by_one(
+        self, evidence: Path, tmp_path: Path
+    ) -> None:
+        """The whole log cut back to its first checkpoint: sound in itself."""
+        content = read(evidence)
+        held = tmp_path / "held.jsonl"
+        first, last = lines(content[CHECKPOINTS])
+        held.write_bytes(last)
+        rolled_back = content | {CHECKPOINTS: first}
+        del rolled_back[f"sales/{SALE}.json"]
+        for head in json.loads(json.loads(first)["body"])["heads"]:
+            name = f"events/land-index-{head['partition']}.jsonl"
+            rolled_back[name] = b"".join(lines(content[name])[: head["sequence"]])
+        file = written(rolled_back, tmp_path)
+        assert check(file).is_sound
+        assert "与签名的检查点不符" in faults(check(file, held))
+
+    async def test_one_of_another_key_does_not_count(self, evidence: Path, tmp_path: Path) -> None:
+        signed = json.loads(lines(read(evidence)[CHECKPOINTS])[-1])
+        signer = a_signer()
+        signature = signer.sign(signed["body"].encode()).hex()
+        held = tmp_path / "held.jsonl"
+        held.write_text(json.dumps(signed | {"kid": signer.kid, "signature": signature}))
+        assert "不是以文件中的公钥签署" in faults(check(evidence, held))
+
+    async def test_an_unreadable_one_is_said(self, evidence: Path, tmp_path: Path) -> None:
+        held = tmp_path / "held.jsonl"
+        held.write_text("[]")
+        assert "另存的检查点无法读取" in faults(check(evidence, held))
+
+
+# What a hand may do to the lines of a file; each gives other lines than it took.
+
+
+def edit(body: list[bytes], chance: random.Random) -> list[bytes]:
+    at = chance.randrange(len(body))
+    place = chance.randrange(len(body[at]) - 1)
+    changed = bytearray(body[at])
+    changed[place] = chance.choice([b for b in b"0123456789abcdef" if b != changed[place]])
+    return [*body[:at], bytes(changed), *body[at + 1 :]]
+
+
+def delete(body: list[bytes], chance: random.Random) -> list[bytes]:
+    at = chance.randrange(len(body))
+    return body[:at] + body[at + 1 :]
+
+
+def insert(body: list[bytes], chance: random.Random) -> list[bytes]:
+    at = chance.randrange(len(body) + 1)
+    return [*body[:at], chance.choice(body), *body[at:]]
+
+
+def swap(body: list[bytes], chance: random.Random) -> list[bytes]:
+    left, right = chance.sample(range(len(body)), 2)
+    changed = list(body)
+    changed[left], changed[right] = body[right], body[left]
+    return changed
+
+
+def truncate(body: list[bytes], chance: random.Random) -> list[bytes]:
+    return body[: chance.randrange(len(body))]
+
+
+def cut(body: list[bytes], chance: random.Random) -> list[bytes]:
+    whole = b"".join(body)
+    return [whole[: chance.randrange(len(whole))]]
+
+
+MUTATIONS = (edit, delete, insert, swap, truncate, cut)
+
+
+def mutated(content: Content, chance: random.Random) -> tuple[str, Content]:
+    """One mutation of one member's lines; which, and what came of it."""
+    while True:
+        name = chance.choice(sorted(content.keys() - {MANIFEST}))
+        mutation = chance.choice(MUTATIONS)
+        body = lines(content[name])
+        if len(body) < (2 if mutation is swap else 1):
+            continue
+        changed = b"".join(mutation(body, chance))
+        if changed != content[name]:
+            return f"{mutation.__name__} {name}", content | {name: changed}
+
+
+class TestMutations:
+    async def test_every_change_of_a_member_is_found(self, evidence: Path, tmp_path: Path) -> None:
+        content = read(evidence)
+        chance = random.Random(7)
+        for _ in range(300):
+            what, changed = mutated(content, chance)
+            report = check(written(changed, tmp_path, resealed=False))
+            assert not report.is_sound, what
+
+    async def test_a_manifest_made_to_fit_hides_nothing(
+        self, evidence: Path, tmp_path: Path
+    ) -> None:
+        content = read(evidence)
+        chance = random.Random(11)
+        for _ in range(600):
+            what, changed = mutated(content, chance)
+            if what == "truncate checkpoints.jsonl" or what == "delete checkpoints.jsonl":
+                continue  # an earlier state, told by a checkpoint kept elsewhere: above
+            assert not check(written(changed, tmp_path)).is_sound, what
+
+    async def test_every_member_is_needed_and_none_may_be_added(
+        self, evidence: Path, tmp_path: Path
+    ) -> None:
+        content = read(evidence)
+        for name in content:
+            kept = {other: body for other, body in content.items() if other != name}
+            assert not check(written(kept, tmp_path, resealed=False)).is_sound, name
+            if name != MANIFEST:
+                assert not check(written(kept, tmp_path)).is_sound, name
+        for name in ("events/land-index-6.jsonl", "sales/other.json"):
+            assert not check(written(content | {name: b""}, tmp_path)).is_sound, name
+
+    async def test_whatever_byte_of_the_file_is_changed_no_other_content_is_believed(
+        self, evidence: Path, tmp_path: Path
+    ) -> None:
+        """A ZIP has bytes that say nothing of its members, such as their dates."""
+        content, whole = read(evidence), evidence.read_bytes()
+        chance = random.Random(13)
+        file = tmp_path / "changed.zip"
+        for _ in range(400):
+            at = chance.randrange(len(whole))
+            changed = bytes([whole[at] ^ 1 << chance.randrange(8)])
+            file.write_bytes(whole[:at] + changed + whole[at + 1 :])
+            if check(file).is_sound:
+                assert read(file) == content, at
+
+    async def test_a_file_cut_short_is_found(self, evidence: Path, tmp_path: Path) -> None:
+        whole = evidence.read_bytes()
+        file = tmp_path / "cut.zip"
+        for length in range(0, len(whole), max(1, len(whole) // 100)):
+            file.write_bytes(whole[:length])
+            assert not check(file).is_sound
+
+    @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+    async def test_another_packing_is_not_read(
+        self, evidence: Path, tmp_path: Path, method: int
+    ) -> None:
+        file = tmp_path / "packed.zip"
+        with zipfile.ZipFile(file, "w", method) as archive:
+            for name, body in read(evidence).items():
+                archive.writestr(name, body)
+        assert "压缩方式" in faults(check(file))
+
+    async def test_a_name_twice_is_not_read(self, evidence: Path, tmp_path: Path) -> None:
+        buffer = io.BytesIO(evidence.read_bytes())
+        with (
+            zipfile.ZipFile(buffer, "a") as archive,
+            pytest.warns(UserWarning, match="Duplicate name"),
+        ):
+            archive.writestr(MANIFEST, b"{}")
+        file = tmp_path / "twice.zip"
+        file.write_bytes(buffer.getvalue())
+        assert "重名" in faults(check(file))
+
+    @pytest.mark.parametrize("body", [b"", b"PK", b"nothing of the kind"])
+    async def test_another_file_is_said_to_be_none(self, tmp_path: Path, body: bytes) -> None:
+        file = tmp_path / "other.zip"
+        file.write_bytes(body)
+        assert "不是可读取的证据文件" in faults(check(file))
+        assert "不是可读取的证据文件" in faults(check(tmp_path / "missing.zip"))
+
+
+def replaced(facts: list[tuple[str, Fact]], fact: Fact) -> list[tuple[str, Fact]]:
+    """The facts with the one of this kind in its place."""
+    return [(key, fact if isinstance(old, type(fact)) else old) for key, old in facts]
+
+
+class TestWhatAServiceToldWrongly:
+    """Everything chained and signed, and yet it does not follow."""
+
+    async def test_quota_out_of_nothing(self, kit_house: Database, tmp_path: Path) -> None:
+        legs = (
+            Leg("issuance:ENERGY", "ENERGY", "lot-1", -SUPPLY, 0),
+            Leg("province:ENERGY", "ENERGY", "lot-1", SUPPLY + 1, 0),
+        )
+        report = await told_otherwise(kit_house, tmp_path / "e.zip", Story(legs=legs).facts())
+        assert "ENERGY 变动合计为 0.001" in faults(report)
+        assert "ENERGY 合计 0.001，应为 0" in faults(report)
+
+    async def test_more_held_than_there_is(self, kit_house: Database, tmp_path: Path) -> None:
+        less = SUPPLY - 1
+        legs = (
+            Leg("issuance:ENERGY", "ENERGY", "lot-1", -less, 0),
+            Leg("province:ENERGY", "ENERGY", "lot-1", less, 0),
+        )
+        report = await told_otherwise(kit_house, tmp_path / "e.zip", Story(legs=legs).facts())
+        assert "province:ENERGY 的批次 lot-1：余额 -0.001 为负" in faults(report)
+
+    async def test_an_account_nobody_opened(self, kit_house: Database, tmp_path: Path) -> None:
+        facts = Story().facts()
+        report = await told_otherwise(kit_house, tmp_path / "e.zip", [facts[0], *facts[2:]])
+        assert "账户 province:ENERGY 未开立" in faults(report)
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            ({"clearing_price_yuan": "226.50"}, "成交价与重算的不符"),
+            ({"sold": "9999.000"}, "成交量、未成交量或价款"),
+            ({"proceeds_yuan": "1.00"}, "成交量、未成交量或价款"),
+            ({"awards": []}, "成交明细"),
+            ({"rejected": []}, "无效报价明细"),
+        ],
+    )
+    async def test_another_result(
+        self, kit_house: Database, tmp_path: Path, change: dict[str, object], said: str
+    ) -> None:
+        story = Story()
+        document = story.cleared().model_dump(mode="json") | change
+        facts = replaced(story.facts(), told.SaleCleared.model_validate(document))
+        assert said in faults(await told_otherwise(kit_house, tmp_path / "e.zip", facts))
+
+    async def test_awards_in_another_order(self, kit_house: Database, tmp_path: Path) -> None:
+        story = Story()
+        document = story.cleared().model_dump(mode="json")
+        document["awards"].reverse()
+        facts = replaced(story.facts(), told.SaleCleared.model_validate(document))
+        assert "成交明细" in faults(await told_otherwise(kit_house, tmp_path / "e.zip", facts))
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            ({"draw_secret": "11" * 32}, "秘密与公告的摘要不符"),
+            ({"seed": "22" * 32}, "由承诺值推导的不符"),
+            ({"part_count": 3}, "公布的报价应有 3 部分"),
+        ],
+    )
+    async def test_another_opening(
+        self, kit_house: Database, tmp_path: Path, change: dict[str, object], said: str
+    ) -> None:
+        story = Story()
+        document = story.opened().model_dump(mode="json") | change
+        facts = replaced(story.facts(), told.SaleOpened.model_validate(document))
+        assert said in faults(await told_otherwise(kit_house, tmp_path / "e.zip", facts))
+
+    async def test_a_bid_changed_after_closing(self, kit_house: Database, tmp_path: Path) -> None:
+        story = Story()
+        other = Story(offers=(("230.00", "1"), *story.offers[1:]))
+        story.revealed[0] = story.revealed[0].model_copy(
+            update={"plaintext": other.revealed[0].plaintext}
+        )
+        found = await told_otherwise(kit_house, tmp_path / "e.zip", story.facts())
+        assert "receipt-1 的明文与承诺值不符" in faults(found)
+
+    async def test_a_bid_nobody_placed(self, kit_house: Database, tmp_path: Path) -> None:
+        story = Story()
+        facts = [one for one in story.facts() if not _is_placed(one[1], "receipt-1")]
+        found = await told_otherwise(kit_house, tmp_path / "e.zip", facts)
+        assert "receipt-1 的承诺值与截止前记录的不符" in faults(found)
+
+    async def test_a_bid_that_was_withdrawn(self, kit_house: Database, tmp_path: Path) -> None:
+        facts = Story().facts()
+        withdrawn = (SALE, told.SealedBidWithdrawn(receipt_id="receipt-1"))
+        found = await told_otherwise(
+            kit_house, tmp_path / "e.zip", [*facts[:7], withdrawn, *facts[7:]]
+        )
+        assert "receipt-1 已撤回" in faults(found)
+
+
+def _is_placed(fact: Fact, receipt_id: str) -> bool:
+    return isinstance(fact, told.SealedBidPlaced) and fact.receipt_id == receipt_id
+
+
+class TestExport:
+    async def test_a_service_that_has_signed_nothing_yet(
+        self, kit_house: Database, tmp_path: Path
+    ) -> None:
+        with pytest.raises(CannotExport, match="尚未签署检查点"):
+            await exported(kit_house, tmp_path / "evidence.zip")
+        assert not (tmp_path / "evidence.zip").exists()
+
+    async def test_a_service_that_does_not_answer(self, tmp_path: Path) -> None:
+        def down(request: httpx.Request) -> httpx.Response:
+            raise httpx.ConnectError("down")
+
+        asker = Asker(a_signer(), "/370500/gateway")
+        transports = {"land": httpx.MockTransport(down)}
+        with pytest.raises(CannotExport, match="land 未答复"):
+            await export(tmp_path / "e.zip", {"land": "http://x"}, asker, transports=transports)
+
+    async def test_a_log_that_is_not_the_one_signed(self, evidence: Path, tmp_path: Path) -> None:
+        """The feed's events are chained again: a service cannot export what it did not sign."""
+        content = read(evidence)
+        content[f"sales/{SALE}.json"] = readable({})
+        assert "与事件所述不符" in faults(check(written(content, tmp_path)))
+
+
+class TestCommands:
+    def run(self, *arguments: str) -> tuple[int, str]:
+        app = typer.Typer()
+        app.command("verify")(verify)
+        app.command("export")(export_command)
+        result = CliRunner().invoke(app, arguments)
+        return result.exit_code, result.output
+
+    def test_a_sound_file_ends_with_0(self, evidence: Path) -> None:
+        code, said = self.run("verify", str(evidence))
+        assert code == 0
+        assert "：一致" in said
+        assert "重算一致" in said
+
+    def test_a_changed_file_ends_with_1_and_says_what(self, evidence: Path, tmp_path: Path) -> None:
+        content = read(evidence)
+        content[f"sales/{SALE}.json"] += b" "
+        code, said = self.run("verify", str(written(content, tmp_path, resealed=False)))
+        assert code == 1
+        assert "不一致，不可采信" in said
+        assert "摘要与清单不符" in said
+
+    def test_without_a_house_it_says_what_to_type(self, tmp_path: Path) -> None:
+        code, said = self.run("export", str(tmp_path / "e.zip"), "--data-dir", str(tmp_path))
+        assert code == 1
+        assert "请执行：./run" in said
+
+    def test_an_inner_address_is_named(self, tmp_path: Path) -> None:
+        code, said = self.run("export", str(tmp_path / "e.zip"), "--inner", "http://x")
+        assert code == 1
+        assert "服务=地址" in said
