@@ -2,7 +2,8 @@
 
 from fastapi import FastAPI
 
-from energy_trade.screenings import routes as screenings
+from energy_trade.sales.routes import routes as sales
+from energy_trade.screenings.routes import routes as screenings
 from energy_trade.trials import TRIALS
 from marketkit import trial
 from marketkit.program import Parts
@@ -12,6 +13,7 @@ from marketkit.web import create_app as create
 def create_app(parts: Parts) -> FastAPI:
     routers = [
         trial.routes(TRIALS),
-        screenings.routes(),
+        screenings(),
+        *sales(),
     ]
     return create(parts.house, parts.verifier, "energy-trade 能耗指标交易", routers)

@@ -1,0 +1,15 @@
+"""HTTP of sales: the saleroom's own, for this market."""
+
+from fastapi import APIRouter
+
+from energy_trade.sales.actions import MARKET
+from saleroom.bids.routes import routes as bids
+from saleroom.endings.routes import routes as endings
+from saleroom.entries.routes import routes as entries
+from saleroom.notices.routes import routes as notices
+from saleroom.settlements.routes import routes as settlements
+
+
+def routes() -> list[APIRouter]:
+    """The routers of a sale, phase by phase."""
+    return [phase(MARKET) for phase in (notices, entries, bids, settlements, endings)]
