@@ -103,16 +103,16 @@ async def execute(session: Session, commands: Sequence[Command[C]], hot: Hot[C, 
     stored = await _stored(session, commands)
     for command in commands:
         place = (command.principal, command.key)
-        if place in stored:
-            answers[place] = _again(stored[place], command)
-        elif place not in fresh and await _claim(session, place):
+        if place in stored or place in fresh:
+            continue
+        if await _claim(session, place):
             fresh[place] = command
-        elif place not in fresh:
+        else:
             answers[place] = _answer_of(command, IdempotencyKeyInFlight(retry_after_s=1))
     if fresh:
         # A twin may have committed between the first look and the lock.
-        late = await _stored(session, list(fresh.values()))
-        answers |= {place: _again(row, fresh.pop(place)) for place, row in late.items()}
+        stored |= await _stored(session, list(fresh.values()))
+        fresh = {place: command for place, command in fresh.items() if place not in stored}
         answers |= await _act(session, fresh, hot)
     return [_checked(answers, stored, fresh, command) for command in commands]
 
@@ -124,7 +124,9 @@ def _checked(
     command: Command[C],
 ) -> Answer:
     place = (command.principal, command.key)
-    first = fresh.get(place) or stored.get(place)
+    if place in stored:
+        return _again(stored[place], command)
+    first = fresh.get(place)
     if first is not None and first.fingerprint != command.fingerprint:
         return _answer_of(command, IdempotencyKeyReused())
     return answers[place]
