@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import Field, col, or_, select
 
 from marketkit.db import Database, KitTable, Session, UtcInstant, instant, sql, sqlstate
-from marketkit.errors import Busy, Conflict, Refusal, RuleBroken, problem
+from marketkit.errors import DEFECTS, Busy, Conflict, Refusal, RuleBroken, problem
 from marketkit.logs import log
 from marketkit.signing import canonical
 
@@ -198,6 +198,9 @@ async def _verdicts(session: Session, contents: Sequence[C], hot: Hot[C, P]) -> 
     except DBAPIError as error:
         if len(prepared) == 1 or error.connection_invalidated:
             raise
+    except DEFECTS:
+        if len(prepared) == 1:
+            raise
     return [await _alone(session, one, hot) for one in prepared]
 
 
@@ -215,7 +218,9 @@ async def _alone(session: Session, prepared: P, hot: Hot[C, P]) -> Verdict:
         if sqlstate(error) in LATER:
             return Busy()
         log.error("command_failed", exc_info=error)
-        return CommandFailed()
+    except DEFECTS as error:
+        log.error("command_failed", exc_info=error)
+    return CommandFailed()
 
 
 def single(action: Callable[[Session], Awaitable[BaseModel]]) -> Hot[None, None]:
