@@ -2,15 +2,13 @@
 
 from typing import cast
 
+from gateway.board.reactions import REACTIONS
 from gateway.settings import Settings, UpstreamSettings
 from marketkit.feed import Feed
 from marketkit.identity import service_token
-from marketkit.inbox import Reactions
 from marketkit.program import Parts
 from marketkit.reader import Reader, reader_loops
 from marketkit.worker import Loop
-
-REACTIONS = Reactions("projection")
 
 
 def loops(parts: Parts) -> list[Loop]:
