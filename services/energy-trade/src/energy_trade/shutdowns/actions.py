@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 from sqlalchemy import insert
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlmodel import col
 
 from contracts.energy import ShutdownRecorded, SplitPosted, UnitRegistered, UnitRetired
 from energy_trade.accounts.actions import check_citywide, ensure_accounts, issue_lot
@@ -147,7 +148,8 @@ async def register_units(session: Session, caller: Caller, form: UnitRegisterIn)
     register = upsert(UnitRegister).values(
         id=1, registered_at=at, registered_by=caller.sub, policy_version=policy.version
     )
-    if (await session.exec(register.on_conflict_do_nothing())).rowcount != 1:
+    new = register.on_conflict_do_nothing().returning(col(UnitRegister.id))
+    if (await session.exec(new)).first() is None:
         raise UnitRegisterStands()
     rows = [
         {"id": one.unit_id, "capacity_kw": one.capacity_mw}
@@ -249,7 +251,7 @@ async def _record(
         policy_version=policy.version,
     )
     row = upsert(Shutdown).values(**shutdown.model_dump()).on_conflict_do_nothing()
-    if (await session.exec(row)).rowcount != 1:
+    if (await session.exec(row.returning(col(Shutdown.id)))).first() is None:
         raise ShutdownAlreadyRecorded()
     return shutdown
 
