@@ -9,7 +9,9 @@ from typing import Annotated, Any, BinaryIO
 
 import typer
 
+import emission_trade.trials
 import energy_trade.trials
+import land_index.trials
 from marketkit.errors import InputInvalid, Refusal, problem
 from marketkit.trial import Trials, TrialUnknown, read_day
 
@@ -20,6 +22,8 @@ _OWNERS: dict[str, Trials[Any]] = {
     "energy": energy_trade.trials.TRIALS,
     "sale": energy_trade.trials.TRIALS,
     "party": energy_trade.trials.TRIALS,
+    "emission": emission_trade.trials.TRIALS,
+    "land": land_index.trials.TRIALS,
 }
 
 

@@ -241,9 +241,11 @@ class SaleConfirmed(Fact):
 
 
 class DepositRefunded(Fact):
+    """A deposit goes back; how much is told only once the bids are, for it tells the quantity."""
+
     kind: ClassVar[str] = "sale.deposit_refunded"
     registration_id: str
-    amount_yuan: AmountYuan
+    amount_yuan: AmountYuan | None = None
     refund_due_at: Instant
 
 

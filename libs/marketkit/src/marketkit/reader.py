@@ -19,6 +19,7 @@ from marketkit.inbox import (
     Position,
     Reactions,
     Taken,
+    is_passing,
     mark_forked,
     positions_of,
     rebuild,
@@ -86,6 +87,8 @@ class Reader:
                 lambda session: take_in(session, self.reactions, events, self.mac_key), "worker"
             )
         except POISON as error:
+            if is_passing(error):
+                raise
             log.warning("batch_taken_singly", source=self.feed.source, reason=type(error).__name__)
         return await self.house.run(
             lambda session: take_in(session, self.reactions, events, self.mac_key, singly=True),

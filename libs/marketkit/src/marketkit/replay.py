@@ -1,5 +1,7 @@
 """Parked events tried again: asked for by one administrator after a dry run, allowed by another."""
 
+import contextlib
+
 from fastapi import APIRouter, Response
 from sqlmodel import col, select
 
@@ -70,9 +72,7 @@ async def ask_to_replay(
         SourceUnknown: nothing was ever read from it.
     """
     parked = await _parked_count(session, form.source)
-    dry = await session.begin_nested()
-    would_apply = await retry_parked(session, reactions, form.source, "BROKEN")
-    await dry.rollback()
+    would_apply = await _dry_run(session, reactions, form.source)
     wish = ReplayWish(
         source=form.source, reason=form.reason, parked=parked, would_apply=would_apply
     )
@@ -96,6 +96,19 @@ async def replay(
     return ReplayDone(
         source=source, applied=applied, still_parked=await _parked_count(session, source)
     )
+
+
+class _OnlyDry(Exception):
+    """Takes a dry run back."""
+
+
+async def _dry_run(session: Session, reactions: Reactions, source: str) -> int:
+    would_apply = 0
+    with contextlib.suppress(_OnlyDry):
+        async with session.begin_nested():
+            would_apply = await retry_parked(session, reactions, source, "BROKEN")
+            raise _OnlyDry
+    return would_apply
 
 
 async def _parked_count(session: Session, source: str) -> int:

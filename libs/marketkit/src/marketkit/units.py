@@ -65,6 +65,8 @@ TONNE = Unit("t", 3)
 TONNE_PER_YEAR = Unit("t/a", 6)
 MU = Unit("mu", 4)
 YUAN = Unit("yuan", 2)
+MW = Unit("MW", 3)
+PERCENT = Unit("%", 2)
 
 ASSET_UNITS = {"ENERGY": TCE, "COAL": TONNE}
 

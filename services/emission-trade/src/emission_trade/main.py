@@ -2,12 +2,11 @@
 
 from fastapi import FastAPI
 
-from emission_trade.policy import policy_on
+from emission_trade.trials import TRIALS
 from marketkit import trial
 from marketkit.program import Parts
 from marketkit.web import create_app as create
 
 
 def create_app(parts: Parts) -> FastAPI:
-    trials = trial.Trials(policy_on)
-    return create(parts.house, parts.verifier, "emission-trade 排污权交易", [trial.routes(trials)])
+    return create(parts.house, parts.verifier, "emission-trade 排污权交易", [trial.routes(TRIALS)])

@@ -2,8 +2,12 @@
 
 from fastapi import FastAPI
 
+from energy_trade.accounts.routes import routes as accounts
+from energy_trade.issues.routes import routes as issues
+from energy_trade.pool.routes import routes as pool
 from energy_trade.sales.routes import routes as sales
 from energy_trade.screenings.routes import routes as screenings
+from energy_trade.shutdowns.routes import routes as shutdowns
 from energy_trade.trials import TRIALS
 from marketkit import trial
 from marketkit.program import Parts
@@ -13,6 +17,10 @@ from marketkit.web import create_app as create
 def create_app(parts: Parts) -> FastAPI:
     routers = [
         trial.routes(TRIALS),
+        accounts(),
+        issues(),
+        pool(),
+        shutdowns(),
         screenings(),
         *sales(),
     ]

@@ -1,16 +1,14 @@
 """Which rules of energy quota can be tried, and those that are anyone's."""
 
-from typing import Annotated, Any
+from typing import Any
 
+from energy_trade.accounts.rules import QuantityTceOrT
 from energy_trade.policy import Asset, Policy, policy_on
 from energy_trade.shutdowns.rules import split_shutdown
 from marketkit.codes import check_uscc
 from marketkit.trial import Trials
-from marketkit.units import ASSET_UNITS, TCE, Edge, Form
+from marketkit.units import ASSET_UNITS, Form
 from saleroom.trials import ClearingIn, clear_trial
-
-# tce or t, as the asset says: both have three places.
-QuantityTceOrT = Annotated[int, Edge(TCE, positive=True)]
 
 
 class ShutdownSplitIn(Form):

@@ -7,8 +7,10 @@ closed, its deposits are reconciled. Each transaction checks that it still stand
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import insert
+from sqlalchemy.orm import defer
 from sqlmodel import col, func, select
 
 from contracts import sale as facts
@@ -356,32 +358,37 @@ async def _keep_revealed(session: Session, sale_id: str, bids: Mapping[str, Reve
         await session.exec(insert(RevealedBid), params=rows)
 
 
-async def revealed_bids(session: Session, sale: Sale) -> list[facts.RevealedBid]:
+async def revealed_bids(
+    session: Session, sale: Sale, *, skip: int = 0, limit: int | None = None
+) -> list[facts.RevealedBid]:
     """The bids of an opened sale as they are told, in the order in which they were taken in."""
+    ciphertext: Any = SealedBid.ciphertext
     found = await session.exec(
-        select(RevealedBid, SealedBid.version, SealedBid.submitted_at, SealedBid.commitment)
+        select(RevealedBid, Registration, SealedBid)
+        .options(defer(ciphertext, raiseload=True))
+        .join(Registration, col(Registration.id) == col(RevealedBid.registration_id))
         .join(SealedBid, col(SealedBid.id) == col(RevealedBid.receipt_id))
-        .where(RevealedBid.sale_id == sale.id)
+        .where(col(RevealedBid.sale_id) == sale.id)
         .order_by(col(SealedBid.submitted_at))
+        .offset(skip)
+        .limit(limit)
     )
-    of_sale = select(Registration).where(Registration.sale_id == sale.id)
-    entrants = {one.id: one for one in (await session.exec(of_sale)).all()}
     unit = ASSET_UNITS[sale.asset]
     return [
         facts.RevealedBid(
             receipt_id=bid.receipt_id,
             registration_id=bid.registration_id,
             bidder=bid.uscc,
-            bidder_name=entrants[bid.registration_id].name,
-            project_code=entrants[bid.registration_id].project_code,
-            quantity_max=unit.format(entrants[bid.registration_id].quantity_max_minor),
-            version=version,
-            submitted_at=submitted_at,
-            commitment=b64(commitment),
+            bidder_name=entrant.name,
+            project_code=entrant.project_code,
+            quantity_max=unit.format(entrant.quantity_max_minor),
+            version=sealed.version,
+            submitted_at=sealed.submitted_at,
+            commitment=b64(sealed.commitment),
             plaintext=bid.plaintext,
             void_code=bid.void_code,
         )
-        for bid, version, submitted_at, commitment in found.all()
+        for bid, entrant, sealed in found.all()
     ]
 
 

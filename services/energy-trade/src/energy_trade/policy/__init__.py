@@ -48,6 +48,13 @@ def _check_complete(table: dict[ShutdownCase, SharesByAsset]) -> dict[ShutdownCa
 SplitTable = Annotated[dict[ShutdownCase, SharesByAsset], AfterValidator(_check_complete)]
 
 
+class TierRestrictions(Rules):
+    """The tiers whose shares may not go to 两高 projects, or not before the city consents."""
+
+    dual_high_barred: Annotated[tuple[Tier, ...], Field(strict=False)]
+    needs_city_consent: Annotated[tuple[Tier, ...], Field(strict=False)]
+
+
 class UnitRegister(Rules):
     """The running coal units that must be retired: how many, how large, until when."""
 
@@ -63,6 +70,7 @@ class Policy(PolicyVersion):
     energy_pool: Rule[QuantityTce]
     energy_pool_open_to_dual_high: Rule[bool]
     shutdown_split: Rule[SplitTable]
+    shutdown_restrictions: Rule[TierRestrictions]
     unit_register: UnitRegister
     sale: SaleRules
 

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from energy_trade.accounts.rules import Restrictions
 from energy_trade.policy import Asset, Policy, Tier
-from marketkit.errors import Conflict, RuleBroken
+from marketkit.errors import Conflict, NotFound, RuleBroken
 from marketkit.units import split
 
 TIERS: tuple[Tier, ...] = ("province", "city", "county")
@@ -27,6 +28,22 @@ class UnitRetiresTooLate(RuleBroken):
     title = "机组关停日期晚于规定期限"
 
 
+class UnitRegisterStands(Conflict):
+    title = "机组清单已登记"
+
+
+class UnitUnknown(NotFound):
+    title = "该县区的清单中没有此机组"
+
+
+class UnitAlreadyRetired(Conflict):
+    title = "该机组已关停"
+
+
+class ShutdownAlreadyRecorded(Conflict):
+    title = "同一文件下的该项关停已登记"
+
+
 class UnitRegisterIncomplete(Conflict):
     title = "抽凝煤电机组清单与规定的台数或总容量不符"
 
@@ -38,8 +55,12 @@ class Split:
     province: int
     city: int
     county: int
+    share_bp: dict[Tier, int]
     compensated: dict[Tier, bool]
     usable_locally: bool
+
+    def of(self, tier: Tier) -> int:
+        return {"province": self.province, "city": self.city, "county": self.county}[tier]
 
 
 @dataclass(frozen=True)
@@ -76,13 +97,25 @@ def split_shutdown(case: str, asset: Asset, quantity_minor: int, policy: Policy)
     if by_asset is None:
         raise SplitCaseUndefined(article=rule.article)
     shares = by_asset[asset]
-    province, city, county = split(quantity_minor, [shares.province, shares.city, shares.county])
+    weights = [shares.province, shares.city, shares.county]
+    province, city, county = split(quantity_minor, weights)
     return Split(
         province=province,
         city=city,
         county=county,
+        share_bp=dict(zip(TIERS, weights, strict=True)),
         compensated={tier: tier in shares.compensated for tier in TIERS},
         usable_locally=shares.usable_locally,
+    )
+
+
+def restrictions_of(tier: Tier, split: Split, policy: Policy) -> Restrictions:
+    """What may be done with one tier's share, art. 4."""
+    rule = policy.shutdown_restrictions.value
+    return Restrictions(
+        is_dual_high_barred=tier in rule.dual_high_barred,
+        is_locally_usable=split.usable_locally,
+        needs_city_consent=tier in rule.needs_city_consent,
     )
 
 
@@ -130,6 +163,22 @@ def check_register(units: Sequence[Unit], policy: Policy) -> None:
             f"总容量应为{register.capacity.value}千瓦，现为{capacity_kw}千瓦",
             article=register.capacity.article,
         )
+
+
+def check_unit_runs(unit: Unit | None) -> None:
+    """Return if a unit of the register may be shut.
+
+    Args:
+        unit: None where the register of the county of origin does not hold it.
+
+    Raises:
+        UnitUnknown: not there.
+        UnitAlreadyRetired: shut before.
+    """
+    if unit is None:
+        raise UnitUnknown()
+    if unit.retired_on is not None:
+        raise UnitAlreadyRetired()
 
 
 def remaining_units(units: Sequence[Unit], on: date) -> Remaining:
