@@ -1,32 +1,34 @@
-"""Pages for people under `/`; what they show is the board, and they are made without a script."""
+"""Pages for people under `/`; what they show is the board, and they need no script to be read."""
 
+from collections.abc import Callable, Mapping
 from importlib.resources import files
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from gateway.board import actions as board
 from gateway.board import rules as wording
-from gateway.pages import actions, rules
-from gateway.pages.actions import SaleFile, latest
-from marketkit.codes import CITY
+from gateway.board.actions import BoardSaleUnknown, Page
+from gateway.board.routes import PageNumber
+from gateway.pages import rules
+from marketkit.codes import CITY, REGION_NAMES
 from marketkit.db import Session
-from marketkit.doors import AskDep, open_to
+from marketkit.doors import AskDep, Asked, open_to
 from marketkit.errors import NotFound, refusals
 
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
-        "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-cache",
 }
 STATIC = {"board.css": "text/css", "board.js": "text/javascript"}
-ANNOUNCEMENTS_PAGE = 20
 
-PageNumber = Annotated[int, Query(ge=1, le=100_000)]
+Told = Mapping[str, Mapping[str, Any]]
 
 
 class FileUnknown(NotFound):
@@ -41,42 +43,32 @@ def _words() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.globals.update(rules=rules, wording=wording, city=rules.region_name(CITY))
+    found.globals.update(rules=rules, wording=wording, city=REGION_NAMES[CITY])
     return found
 
 
 WORDS = _words()
 
 
-def _page(template: str, status: int = 200, **shown: Any) -> Response:
-    text = WORDS.get_template(template).render(**shown)
-    return Response(text, status, HEADERS, media_type="text/html; charset=utf-8")
+def routes(
+    sources: Mapping[str, str], told_by_services: Callable[[], Told] = lambda: {}
+) -> APIRouter:
+    """The pages, their style sheet and their script.
 
-
-def routes() -> APIRouter:
+    Args:
+        sources: By market, the name under which its service speaks.
+        told_by_services: What their refusals' codes mean, as far as they said so.
+    """
     router = APIRouter(tags=["pages"], include_in_schema=False)
+    _add_board(router, sources)
     anyone = open_to("anyone", is_public=False)
 
-    @router.get("/", **anyone)
-    async def home(ask: AskDep) -> Response:
-        totals = await ask.run(actions.regional_totals, "market")
-        return _page("home.html", totals=totals, **await ask.run(_home))
-
-    @router.get("/sales/{sale_id}", **anyone)
-    async def sale(sale_id: str, ask: AskDep, page: PageNumber = 1) -> Response:
-        found = await ask.run(lambda s: actions.sale_file(s, sale_id, page))
-        return _missing("没有这场交易") if found is None else _sale(found)
-
-    @router.get("/announcements", **anyone)
-    async def announcements(ask: AskDep, page: PageNumber = 1) -> Response:
-        found = await ask.run(lambda s: actions.announcements(s, page, ANNOUNCEMENTS_PAGE))
-        as_of = latest(*(row.published_at for row in found.rows))
-        return _page("announcements.html", found=found, as_of=as_of)
-
     @router.get("/problems/{code}", **anyone)
-    async def problem(code: str, request: Request) -> Response:
-        found = rules.explained(code, refusals() | getattr(request.app.state, "problems", {}))
-        return _page("problem.html", found=found) if found else _missing("没有这个代码")
+    async def problem(code: str) -> Response:
+        found = rules.explained(code, {**told_by_services(), **refusals()})
+        if found is None:
+            return _page("missing.html", NotFound.status, said="没有这个代码的说明")
+        return _page("problem.html", found=found)
 
     @router.get("/static/{name}", **anyone)
     async def static(name: str) -> Response:
@@ -88,28 +80,63 @@ def routes() -> APIRouter:
     return router
 
 
+def _add_board(router: APIRouter, sources: Mapping[str, str]) -> None:
+    anyone = open_to("anyone", is_public=False)
+
+    @router.get("/", **anyone)
+    async def home(ask: AskDep) -> Response:
+        totals = await ask.run(board.holdings, "market")
+        return _page("home.html", totals=totals, **await _seen(ask, sources, _home))
+
+    @router.get("/sales/{sale_id}", **anyone)
+    async def sale(sale_id: str, ask: AskDep, page: PageNumber = 1) -> Response:
+        try:
+            seen = await _seen(ask, sources, lambda s: _sale(s, sale_id, page))
+        except BoardSaleUnknown as unknown:
+            return _page("missing.html", unknown.status, said=unknown.title)
+        return _page("sale.html", **seen)
+
+    @router.get("/announcements", **anyone)
+    async def announcements(ask: AskDep, page: PageNumber = 1) -> Response:
+        return _page("announcements.html", **await _seen(ask, sources, lambda s: _news(s, page)))
+
+
+def _page(template: str, status: int = 200, **shown: Any) -> Response:
+    text = WORDS.get_template(template).render(**shown)
+    return Response(text, status, HEADERS, media_type="text/html; charset=utf-8")
+
+
+async def _seen(
+    ask: Asked, sources: Mapping[str, str], look: Callable[[Session], Any]
+) -> dict[str, Any]:
+    staleness = await ask.run(lambda s: board.staleness(s, sources), "worker")
+    shown: dict[str, Any] = await ask.run(look)
+    return shown | {"sources": staleness}
+
+
 async def _home(session: Session) -> dict[str, Any]:
-    running, ended = await actions.running_sales(session), await actions.ended_sales(session)
-    news = await actions.announcements(session, 1, actions.HOME_ANNOUNCEMENTS_MAX)
+    running = await board.sales(session, Page(1, 20), states=rules.RUNNING)
+    ended = await board.sales(session, Page(1, 20), states=wording.ENDED_STATES)
+    news = await board.announcements(session, Page(1, 6))
+    known = [found.as_of for found in (running, ended) if found.as_of]
+    as_of = max(known, default=None)
+    return {"running": running.sales, "ended": ended.sales, "news": news, "as_of": as_of}
+
+
+async def _sale(session: Session, sale_id: str, page: int) -> dict[str, Any]:
+    sale = await board.sale(session, sale_id)
+    settlements = await board.settlements(session, sale_id, Page(1, 200))
     return {
-        "running": running,
-        "ended": ended,
-        "news": news.rows,
-        "as_of": latest(*(sale.as_of for sale in (*running, *ended))),
+        "sale": sale,
+        "course": rules.course(sale.state, [step.kind for step in sale.steps]),
+        "unit": rules.unit_title(sale.asset),
+        "bids": await board.bids(session, sale_id, Page(page, 50)),
+        "awards": await board.awards(session, sale_id, Page(1, 200)),
+        "settled": {(one.bidder, one.project_code): one for one in settlements.settlements},
+        "as_of": sale.as_of,
     }
 
 
-def _sale(found: SaleFile) -> Response:
-    asset = found.sale.asset
-    return _page(
-        "sale.html",
-        file=found,
-        sale=found.sale,
-        unit=rules.unit_title(asset),
-        course=rules.course(found.sale.state, found.sale.state_before),
-        as_of=found.sale.as_of,
-    )
-
-
-def _missing(said: str) -> Response:
-    return _page("missing.html", 404, said=said)
+async def _news(session: Session, page: int) -> dict[str, Any]:
+    found = await board.announcements(session, Page(page, 20))
+    return {"found": found, "as_of": found.as_of}

@@ -1,11 +1,10 @@
 """How the board speaks to people: Chinese words for codes, figures and instants. Pure."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from gateway.board.rules import UNIT_TITLES, grouped
+from gateway.board.rules import UNIT_TITLES, SourceStaleness, grouped
 from marketkit.codes import REGION_NAMES
 from marketkit.signing import sm3, unb64
 from marketkit.units import ASSET_UNITS, SHANGHAI, YUAN
@@ -29,7 +28,22 @@ STATES = {
 }
 # The way of a sale that comes to its end; whatever stands aside shows as its last state.
 COURSE = ("ANNOUNCED", "OPEN", "CLOSED", "OPENED", "CLEARED", "CONFIRMED", "SETTLED", "ARCHIVED")
-COURSE_WORDS = ("公告报名", "密封报价", "报价截止", "开标", "结果公示", "成交确认", "履约完毕", "归档")
+COURSE_WORDS = (
+    "公告报名",
+    "密封报价",
+    "报价截止",
+    "开标",
+    "结果公示",
+    "成交确认",
+    "履约完毕",
+    "归档",
+)
+REACHED_BY = {
+    "sale.announced": "ANNOUNCED",
+    "sale.opened_for_bids": "OPEN",
+    "sale.closed": "CLOSED",
+}
+RUNNING = ("ANNOUNCED", "OPEN", "CLOSED", "OPENED", "CLEARED", "CONFIRMED", "SUSPENDED")
 OUTCOMES = {"SOLD": "全部成交", "PARTLY_SOLD": "部分成交", "FAILED": "流拍", "CANCELLED": "取消"}
 PRICE_RULES = {
     "LOWEST_ACCEPTED": "统一价，取最低中标报价",
@@ -99,14 +113,6 @@ class Stage(NamedTuple):
     place: str
 
 
-class Offer(NamedTuple):
-    """One step of an opened bid."""
-
-    price_yuan: str
-    quantity: str
-    least: str | None
-
-
 class Explained(NamedTuple):
     """A refusal's code as a page explains it."""
 
@@ -119,21 +125,15 @@ def yuan(amount_fen: int) -> str:
     return grouped(YUAN.format(amount_fen))
 
 
-def quantity(minor: int, asset: str) -> str:
-    return grouped(ASSET_UNITS[asset].format(minor))
-
-
 def unit_title(asset: str) -> str:
     name = ASSET_UNITS[asset].name
     return UNIT_TITLES.get(name, name)
 
 
-def moment(at: datetime | str | None) -> str:
+def moment(at: datetime | None) -> str:
     """An instant in the city's own time, to the second."""
     if at is None:
         return "—"
-    if isinstance(at, str):
-        at = datetime.fromisoformat(at)
     return at.astimezone(SHANGHAI).strftime("%Y-%m-%d %H:%M:%S")
 
 
@@ -151,40 +151,37 @@ def region_name(code: str) -> str:
     return REGION_NAMES.get(code, code)
 
 
-def course(state: str, state_before: str | None) -> list[Stage]:
-    """How far a sale has come on its usual way; one that failed or was ended has left it."""
-    reached = state_before if state == "SUSPENDED" and state_before else state
-    if reached not in COURSE:
+def course(state: str, kinds: Iterable[str]) -> list[Stage]:
+    """How far a sale is on the usual way; one that failed or was ended has left it.
+
+    Args:
+        state: The sale's.
+        kinds: Of the steps it took, in order; they say where it was suspended.
+    """
+    if state == "SUSPENDED":
+        state = [REACHED_BY[kind] for kind in kinds if kind in REACHED_BY][-1]
+    if state not in COURSE:
         return []
-    at = COURSE.index(reached)
+    at = COURSE.index(state)
     places = ["done"] * at + ["now"] + ["ahead"] * (len(COURSE) - at - 1)
     return [Stage(word, place) for word, place in zip(COURSE_WORDS, places, strict=True)]
 
 
-def offers(plaintext: str | None) -> list[Offer]:
-    """The steps an opened bid says; none if it cannot be read."""
-    try:
-        steps = json.loads(plaintext or "")["steps"]
-        return [
-            Offer(
-                grouped(step["price_yuan"]),
-                grouped(step["quantity"]),
-                grouped(step["min_accept_quantity"]) if "min_accept_quantity" in step else None,
-            )
-            for step in steps
-        ]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return []
-
-
 def is_as_committed(plaintext: str | None, commitment: str) -> bool:
-    """Whether the plaintext, filled up with spaces again, is the one committed to before closing."""
+    """Whether the plaintext, filled with spaces again, is the one committed to before closing."""
     if plaintext is None:
         return False
     try:
         return sm3(plaintext.encode().ljust(BID_BYTES)) == unb64(commitment)
     except ValueError:
         return False
+
+
+def behind(source: SourceStaleness) -> str:
+    """Why a source may have more to tell than the page shows; empty if it has not."""
+    if source.is_stopped:
+        return "数据有疑问，已暂停更新"
+    return f"尚有{source.lag_events}条待更新" if source.lag_events else ""
 
 
 def page_count(total: int, page_size: int) -> int:
