@@ -44,6 +44,8 @@ async def act(session: Session, prepared: Sequence[Prepared]) -> list[Verdict]:
             continue
         if wish.fault == "raised":
             raise SeatTaken()
+        if wish.fault == "bug":
+            raise LookupError
         if wish.fault == "deadlock":
             await sql(session, "DO $$ BEGIN RAISE deadlock_detected; END $$")
         await sql(session, "INSERT INTO seat VALUES (:n, :o)", n=wish.number, o=order)
@@ -86,7 +88,8 @@ async def together(house: Database, commands: Sequence[Command[Wish]]) -> list[A
 
 
 @pytest.mark.parametrize(
-    ("fault", "status"), [("refused", 409), ("raised", 409), ("deadlock", 503), ("twice", 500)]
+    ("fault", "status"),
+    [("refused", 409), ("raised", 409), ("deadlock", 503), ("twice", 500), ("bug", 500)],
 )
 async def test_one_bad_command_in_a_list_of_200_harms_nobody_else(
     hall: Database, fault: str, status: int

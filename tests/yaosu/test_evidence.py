@@ -361,7 +361,7 @@ class TestWhatAServiceToldWrongly:
         [
             ({"draw_secret": "11" * 32}, "秘密与公告的摘要不符"),
             ({"seed": "22" * 32}, "由承诺值推导的不符"),
-            ({"part_count": 3}, "公布的报价应有 3 部分"),
+            ({"part_count": 3}, "公布的报价不全"),
         ],
     )
     async def test_another_opening(

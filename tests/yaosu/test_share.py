@@ -59,6 +59,7 @@ class Service:
         }
         beside = {
             "signature": b64(self.signer.sign(canonical(said))),
+            "state": "CONFIRMED",
             "officer_id": self.officer,
             "share": b64(SEAL.wrapped_shares[self.officer]),
         }
@@ -131,7 +132,11 @@ class TestGiveShare:
 
     async def test_an_opener_without_a_session_is_waited_for(self, tmp_path: Path) -> None:
         with pytest.raises(OpeningNotConfirmed, match="稍后再试"):
-            await give(tmp_path, Service(session_key=None))
+            await give(tmp_path, Service(session_key=""))
+
+    async def test_an_opening_that_is_done_needs_no_share(self, tmp_path: Path) -> None:
+        with pytest.raises(OpeningNotConfirmed, match="已经完成"):
+            await give(tmp_path, Service(state="DONE"))
 
     async def test_another_officer_s_share_is_of_no_use(self, tmp_path: Path) -> None:
         service = Service(share=b64(SEAL.wrapped_shares["officer-2"]))

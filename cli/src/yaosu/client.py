@@ -216,7 +216,7 @@ class Client:
             return await self._http.post("/v1/dev-tokens", json=claims)
 
         document = (await self._settled("/v1/dev-tokens", ask)).document()
-        return str(document["access_token"])
+        return str(document["token"])
 
     async def _send(self, request: Request, token: Token) -> httpx.Response:
         said = {"Idempotency-Key": request.key, "Content-Type": "application/json"}

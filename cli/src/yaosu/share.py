@@ -157,6 +157,8 @@ async def _opening(client: Client, market: str, sale_id: str, token: Token) -> d
         if refused.status not in {404, 409}:
             raise
         raise OpeningNotConfirmed(f"本场开标尚未经两人申请并确认：{refused}") from None
+    if opening["state"] != "CONFIRMED":
+        raise OpeningNotConfirmed("本场开标已经完成，不再需要密钥份额")
     if not opening.get("session_key"):
         raise OpeningNotConfirmed("开标程序尚未生成会话密钥，请稍后再试")
     found: dict[str, Any] = opening

@@ -65,7 +65,7 @@ class Service:
 
 
 PACKAGES = {
-    "energy": ("energy_trade", "用能权交易"),
+    "energy": ("energy_trade", "能耗指标交易"),
     "emission": ("emission_trade", "排污权交易"),
     "land": ("land_index", "土地指标"),
     GATEWAY: ("gateway", "统一门户"),
@@ -81,6 +81,7 @@ class Stack:
         fresh: Begin anew: what `data_dir` held is deleted.
         say: Takes lines of progress, in Chinese.
         programs: Command of each service instead of `python -m <package>`, for tests.
+        kafka_servers: A broker that stands already, instead of the embedded one.
     """
 
     def __init__(
@@ -91,8 +92,10 @@ class Stack:
         fresh: bool = False,
         say: Say = lambda line: None,
         programs: Mapping[str, Sequence[str | Path]] | None = None,
+        kafka_servers: str = "",
     ) -> None:
         self.data_dir = data_dir.absolute()
+        self._given_servers = kafka_servers
         self._fresh = fresh
         self._say = say
         self._programs = programs or {}
@@ -308,7 +311,7 @@ class Stack:
         settings = {
             "ENV": "embedded",
             "DATABASE_URL": self.postgres.url(service.database, "yaosu_app"),
-            "KAFKA_SERVERS": f"{HOST}:{self._broker_port}",
+            "KAFKA_SERVERS": self._given_servers or f"{HOST}:{self._broker_port}",
             "HOST": HOST,
             "API_PORT": str(service.api_port),
             "INNER_PORT": str(service.inner_port),

@@ -102,7 +102,7 @@ def table_of_urls(house: Stack) -> Table:
     """Where to look: portal, documents and metrics of each service."""
     table = Table(title="要素市场 Yaosu", title_justify="left")
     for heading in ("服务", "入口", "接口文档", "指标"):
-        table.add_column(heading, no_wrap=True)
+        table.add_column(heading, no_wrap=True, overflow="ignore")
     table.add_row("门户", f"[bold]{house.gateway_url}/[/bold]", "", "")
     for service in house.services.values():
         inner = service.inner_url

@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from marketkit.signing import ZERO, canonical, chain_after, key_id, unb64, verify
 from marketkit.units import ASSET_UNITS
@@ -137,7 +137,7 @@ class _Evidence:
     def read_checkpoints(self) -> tuple[str, list[str]]:
         faults: list[str] = []
         count = 0
-        order: list[tuple[str, Any]] = []
+        sources: list[str] = []
         for number, line in enumerate(self.reader.lines(CHECKPOINTS), 1):
             signed = read(SignedLine, line, CHECKPOINTS)
             body = self._body(signed)
@@ -146,8 +146,8 @@ class _Evidence:
                 faults.append(f"第 {number} 个检查点的签名无效")
                 continue
             self.checkpoints.setdefault(body.source, []).append(body)
-            order.append((body.source, body.time))
-        if order != sorted(set(order)):
+            sources.append(body.source)
+        if sources != sorted(sources):
             faults.append("检查点的次序有误")
         if not count:
             faults.append("没有检查点")
@@ -158,7 +158,7 @@ class _Evidence:
             f"{source} 的检查点倒退"
             for source, bodies in self.checkpoints.items()
             for earlier, later in pairwise(bodies)
-            if earlier.epoch > later.epoch or not _follows(_heads(earlier), _heads(later))
+            if not _follows(earlier, later)
         ]
 
     def _body(self, signed: SignedLine) -> CheckpointBody | None:
@@ -274,9 +274,16 @@ def _heads(body: CheckpointBody) -> dict[int, HeadOut]:
     return {head.partition: head for head in body.heads}
 
 
-def _follows(earlier: dict[int, HeadOut], later: dict[int, HeadOut]) -> bool:
-    return earlier.keys() <= later.keys() and all(
-        head.sequence <= later[partition].sequence for partition, head in earlier.items()
+def _follows(earlier: CheckpointBody, later: CheckpointBody) -> bool:
+    """Whether a service may have signed one after the other: logs grow, clocks go on."""
+    before, after = _heads(earlier), _heads(later)
+    # Only a clock that nothing was told by yet may be set back.
+    has_begun = any(head.sequence for head in earlier.heads)
+    return (
+        earlier.epoch <= later.epoch
+        and (earlier.time < later.time or not has_begun)
+        and before.keys() <= after.keys()
+        and all(head.sequence <= after[number].sequence for number, head in before.items())
     )
 
 

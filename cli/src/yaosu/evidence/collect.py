@@ -104,6 +104,25 @@ async def export(
     return exported
 
 
+async def is_signed(inner_url: str, asker: Asker) -> bool:
+    """Whether a service's last checkpoint covers all it has told.
+
+    Raises:
+        FeedDown: It does not answer.
+    """
+    feed = Feed("", "", inner_url, asker.token)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(feed.close)
+        heads = await feed.heads()
+        checkpoints = [checkpoint async for checkpoint in feed.checkpoints(0)]
+    if not checkpoints:
+        return False
+    signed = CheckpointBody.model_validate_json(checkpoints[-1].body)
+    return all(
+        head.sequence == heads.by_partition[head.partition].sequence for head in signed.heads
+    )
+
+
 async def _owner(feed: Feed, url: str, transport: httpx.AsyncBaseTransport | None) -> _Owner:
     checkpoints = [checkpoint async for checkpoint in feed.checkpoints(0)]
     if not checkpoints:

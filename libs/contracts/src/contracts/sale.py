@@ -156,7 +156,10 @@ class OpeningSessionFailed(Fact):
 
 
 class RevealedBid(Form):
-    """A bid that stood at closing, as decrypted, or why it is void."""
+    """A bid that stood at closing, as decrypted, or why it is void.
+
+    `plaintext` is without the spaces that fill it to 4,096 bytes: add them to check `commitment`.
+    """
 
     receipt_id: str
     registration_id: str
@@ -210,10 +213,16 @@ class RejectedStep(Form):
 
 
 class SaleCleared(Fact):
-    """The result anyone can recompute from the terms, the revealed bids and the seed."""
+    """One numbered part of the result anyone can recompute: terms, revealed bids, seed.
+
+    Every part says the whole's outcome, price and sums; awards and rejected steps go on from part
+    to part.
+    """
 
     kind: ClassVar[str] = "sale.cleared"
     is_step: ClassVar[bool] = True
+    part: int = 1
+    part_count: int = 1
     outcome: Outcome
     clearing_price_yuan: PriceYuan | None = None
     sold: Quantity
@@ -232,9 +241,11 @@ class SaleConfirmed(Fact):
 
 
 class DepositRefunded(Fact):
+    """A deposit goes back; how much is told only once the bids are, for it tells the quantity."""
+
     kind: ClassVar[str] = "sale.deposit_refunded"
     registration_id: str
-    amount_yuan: AmountYuan
+    amount_yuan: AmountYuan | None = None
     refund_due_at: Instant
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import Field, col, or_, select
 
 from marketkit.db import Database, KitTable, Session, UtcInstant, instant, sql, sqlstate
-from marketkit.errors import Busy, Conflict, Refusal, RuleBroken, problem
+from marketkit.errors import DEFECTS, Busy, Conflict, Refusal, RuleBroken, problem
 from marketkit.logs import log
 from marketkit.signing import canonical
 
@@ -103,16 +103,16 @@ async def execute(session: Session, commands: Sequence[Command[C]], hot: Hot[C, 
     stored = await _stored(session, commands)
     for command in commands:
         place = (command.principal, command.key)
-        if place in stored:
-            answers[place] = _again(stored[place], command)
-        elif place not in fresh and await _claim(session, place):
+        if place in stored or place in fresh:
+            continue
+        if await _claim(session, place):
             fresh[place] = command
-        elif place not in fresh:
+        else:
             answers[place] = _answer_of(command, IdempotencyKeyInFlight(retry_after_s=1))
     if fresh:
         # A twin may have committed between the first look and the lock.
-        late = await _stored(session, list(fresh.values()))
-        answers |= {place: _again(row, fresh.pop(place)) for place, row in late.items()}
+        stored |= await _stored(session, list(fresh.values()))
+        fresh = {place: command for place, command in fresh.items() if place not in stored}
         answers |= await _act(session, fresh, hot)
     return [_checked(answers, stored, fresh, command) for command in commands]
 
@@ -124,7 +124,9 @@ def _checked(
     command: Command[C],
 ) -> Answer:
     place = (command.principal, command.key)
-    first = fresh.get(place) or stored.get(place)
+    if place in stored:
+        return _again(stored[place], command)
+    first = fresh.get(place)
     if first is not None and first.fingerprint != command.fingerprint:
         return _answer_of(command, IdempotencyKeyReused())
     return answers[place]
@@ -196,6 +198,9 @@ async def _verdicts(session: Session, contents: Sequence[C], hot: Hot[C, P]) -> 
     except DBAPIError as error:
         if len(prepared) == 1 or error.connection_invalidated:
             raise
+    except DEFECTS:
+        if len(prepared) == 1:
+            raise
     return [await _alone(session, one, hot) for one in prepared]
 
 
@@ -213,7 +218,9 @@ async def _alone(session: Session, prepared: P, hot: Hot[C, P]) -> Verdict:
         if sqlstate(error) in LATER:
             return Busy()
         log.error("command_failed", exc_info=error)
-        return CommandFailed()
+    except DEFECTS as error:
+        log.error("command_failed", exc_info=error)
+    return CommandFailed()
 
 
 def single(action: Callable[[Session], Awaitable[BaseModel]]) -> Hot[None, None]:

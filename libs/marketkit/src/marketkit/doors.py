@@ -49,7 +49,14 @@ class RoleNotAllowed(Forbidden):
     title = "您的角色无权进行此操作"
 
 
-def _admitted(request: Request, roles: frozenset[str], department: str) -> Caller:
+def caller_of(request: Request) -> Caller:
+    """Who holds the one bearer token of a request.
+
+    Raises:
+        Unreadable: more than one is given.
+        Unauthenticated: none is given.
+        TokenInvalid: it does not hold.
+    """
     credentials = request.headers.getlist("authorization")
     if len(credentials) > 1:
         raise Unreadable()
@@ -57,7 +64,11 @@ def _admitted(request: Request, roles: frozenset[str], department: str) -> Calle
     if scheme.lower() != "bearer" or not token:
         raise Unauthenticated()
     verifier: Verifier = request.app.state.verifier
-    caller = verifier.caller(token)
+    return verifier.caller(token)
+
+
+def _admitted(request: Request, roles: frozenset[str], department: str) -> Caller:
+    caller = caller_of(request)
     held = caller.roles & roles
     if held == {"bureau_officer"} and department and caller.department != department:
         held = frozenset()

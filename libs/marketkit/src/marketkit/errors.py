@@ -17,6 +17,12 @@ import re
 from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
+# What a defect of our own code or an unknown shape raises; a broken link or a timeout does not.
+DEFECTS = (
+    ValueError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError,
+    RuntimeError,
+)  # fmt: skip
+
 
 class FieldFault(NamedTuple):
     """What is wrong with one field: where (a JSON pointer) and why, never what was sent."""

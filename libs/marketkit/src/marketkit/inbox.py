@@ -296,7 +296,7 @@ async def retry_parked(session: Session, reactions: Reactions, source: str, verd
         else:
             row.verdict, row.waits_for, row.error = failed.verdict, failed.waits_for, failed.error
             stuck.add(row.key)
-    PARKED.labels(source).set(len(rows) - done)
+    await session.flush()
     return done
 
 

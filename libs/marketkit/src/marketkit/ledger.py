@@ -135,9 +135,12 @@ class Imbalance(NamedTuple):
 async def open_account(session: Session, account: Account) -> bool:
     """Open the account unless it stands; answer whether it is new."""
     opened = await session.exec(
-        upsert(Account).values(**account.model_dump()).on_conflict_do_nothing()
+        upsert(Account)
+        .values(**account.model_dump())
+        .on_conflict_do_nothing()
+        .returning(col(Account.id))
     )
-    return opened.rowcount == 1
+    return opened.first() is not None
 
 
 async def book(session: Session, booking: Booking, legs: Sequence[Leg]) -> list[Leg]:
@@ -236,10 +239,11 @@ async def _oldest_alike(session: Session, account: str, asset: str) -> list[tupl
         select(Lot, Balance)
         .join(Balance, col(Balance.lot) == col(Lot.id))
         .where(Balance.account == account, Lot.asset == asset, Balance.posted > Balance.held)
-        .order_by(col(Lot.effective_on), col(Lot.id))
+        # Locked in the order in which transfers touch balances, not by age.
+        .order_by(col(Lot.id))
         .with_for_update(of=Balance)
     )
-    rows = found.all()
+    rows = sorted(found.all(), key=lambda row: (row[0].effective_on, row[0].id))
 
     def restrictions(lot: Lot) -> tuple[object, ...]:
         return (
@@ -318,22 +322,25 @@ async def _open_holds(session: Session, key: str) -> Sequence[Hold]:
 async def imbalance(session: Session) -> Imbalance:
     """Conservation recomputed from movements; every figure must be 0.
 
-    Counts, per asset, what was posted from nowhere and what balances or holds differ by.
+    Counts, per asset, what was posted of a lot from nowhere, and by what balances and open holds
+    differ from the movements, whichever of the three has a row.
     """
     found = await sql(
         session,
-        "WITH moved AS (SELECT account, lot, asset, sum(posted) AS posted, sum(held) AS held "
-        "               FROM movement GROUP BY account, lot, asset), "
-        "open_hold AS (SELECT account, lot, sum(remaining) AS held FROM hold GROUP BY 1, 2) "
-        "SELECT m.asset, abs(sum(m.posted)) "
-        " + sum(abs(m.posted - coalesce(b.posted, 0)) + abs(m.held - coalesce(b.held, 0)) "
-        "       + abs(m.held - coalesce(h.held, 0))) AS amount, "
-        "count(*) AS balance_count "
-        "FROM moved m FULL JOIN balance b ON (b.account, b.lot) = (m.account, m.lot) "
-        "LEFT JOIN open_hold h ON (h.account, h.lot) = (m.account, m.lot) GROUP BY m.asset",
+        "WITH moved AS (SELECT account, lot, sum(posted) AS posted, sum(held) AS held "
+        "               FROM movement GROUP BY 1, 2), "
+        "open_hold AS (SELECT account, lot, sum(remaining) AS held FROM hold GROUP BY 1, 2), "
+        "by_lot AS (SELECT lot, count(*) AS balance_count, abs(sum(coalesce(m.posted, 0))) + "
+        "  sum(abs(coalesce(m.posted, 0) - coalesce(b.posted, 0)) "
+        "    + abs(coalesce(m.held, 0) - coalesce(b.held, 0)) "
+        "    + abs(coalesce(m.held, 0) - coalesce(h.held, 0))) AS amount "
+        "  FROM moved m FULL JOIN balance b USING (account, lot) "
+        "  FULL JOIN open_hold h USING (account, lot) GROUP BY lot) "
+        "SELECT coalesce(lot.asset, 'UNKNOWN') AS asset, sum(amount) AS amount, "
+        "sum(balance_count) AS balance_count "
+        "FROM by_lot LEFT JOIN lot ON lot.id = by_lot.lot GROUP BY 1",
     )
     rows = found.all()
     return Imbalance(
-        {row.asset or "UNKNOWN": int(row.amount or 0) for row in rows},
-        sum(int(row.balance_count) for row in rows),
+        {row.asset: int(row.amount) for row in rows}, sum(int(row.balance_count) for row in rows)
     )

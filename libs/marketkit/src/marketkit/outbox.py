@@ -124,7 +124,7 @@ async def tell_all(session: Session, tellings: Sequence[Telling]) -> list[str]:
         for one, event in zip(tellings, events, strict=True)
     ]
     if rows:
-        # Inline: an action may write facts and not read them, and RETURNING is reading.
+        # Inline: an id asked back takes the right to read, which who tells does not have.
         await session.exec(insert(Outbox).inline(), params=rows)
         await sql(session, "SELECT pg_notify('outbox', '')")
     return [event["id"] for event in events]

@@ -13,7 +13,9 @@ from sqlmodel import Field, func, select
 from marketkit.db import Database, KitTable, Minor, Session
 from marketkit.feed import Feed, Heads
 from marketkit.inbox import (
+    PARKED,
     POISON,
+    Parked,
     Position,
     Reactions,
     Taken,
@@ -162,10 +164,17 @@ class Reader:
 
     async def retry_waiting(self) -> int:
         """Try again what waited for another aggregate; answer how many were applied."""
-        return await self.house.run(
-            lambda session: retry_parked(session, self.reactions, self.feed.source, "WAITING"),
-            "worker",
-        )
+
+        async def retry(session: Session) -> tuple[int, int]:
+            parked = select(func.count()).where(Parked.source == self.feed.source)
+            if not (await session.exec(parked)).one():
+                return 0, 0
+            done = await retry_parked(session, self.reactions, self.feed.source, "WAITING")
+            return done, (await session.exec(parked)).one()
+
+        done, left = await self.house.run(retry, "worker")
+        PARKED.labels(self.feed.source).set(left)
+        return done
 
     async def compare_forever(self) -> None:
         while True:

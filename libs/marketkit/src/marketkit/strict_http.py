@@ -123,9 +123,9 @@ class StrictHttp(HttpToolsProtocol):
         self.transport.write(b"".join([*head, body]))
         self.transport.close()
 
-    def _arm(self, seconds: float) -> None:
+    def _arm(self, pause_s: float) -> None:
         self._disarm()
-        self._timer = self.loop.call_later(max(seconds, 0.0), self._timed_out)
+        self._timer = self.loop.call_later(max(pause_s, 0.0), self._timed_out)
 
     def _disarm(self) -> None:
         if self._timer is not None:

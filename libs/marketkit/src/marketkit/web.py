@@ -156,7 +156,7 @@ class Observed:
     def _note(self, scope: Scope, status: int, duration_s: float) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
         # A bid's route shows in no metric and no log: their number is nobody's before opening.
-        if route in self.quiet_routes:
+        if route in self.quiet_routes or scope["state"].get("is_quiet"):
             return
         DURATION.labels(scope["method"], route, f"{status // 100}xx").observe(duration_s)
         log.info("request", method=scope["method"], route=route, status=status,

@@ -6,10 +6,15 @@ from marketkit.program import Parts
 from marketkit.worker import Loop
 from saleroom.endings.actions import fail_unopened
 from saleroom.notices.actions import advance_due
+from saleroom.opener import opener_loops
 
 
 async def fail_unopened_sales(session: Session) -> None:
     await fail_unopened(session, MARKET)
+
+
+def opener(parts: Parts) -> list[Loop]:
+    return opener_loops(parts.house, MARKET)
 
 
 def loops(parts: Parts) -> list[Loop]:

@@ -247,9 +247,10 @@ def _grant_mechanism() -> None:
     grant("house", **(everyone | {"worker": "SELECT, UPDATE"}))
     grant("alembic_version", worker="SELECT")
     writers = dict.fromkeys(("scoped", "market"), "SELECT, INSERT")
-    grant("stored_answer", **writers, worker="SELECT")
+    grant("stored_answer", **writers, worker="SELECT, INSERT")
     grant("outbox", scoped="INSERT", market="INSERT", worker="SELECT, INSERT, UPDATE, DELETE")
-    grant("request", market="SELECT, INSERT, UPDATE", worker="SELECT")
+    for role in ("market", "worker"):
+        grant("request", **{role: "SELECT, INSERT, UPDATE"})
     grant("log", worker="SELECT, INSERT")
     grant("checkpoint", worker="SELECT, INSERT")
     for table in ("partition_head", "relay_position", "position", "parked", "source_checkpoint"):

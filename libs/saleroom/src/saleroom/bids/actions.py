@@ -12,8 +12,9 @@ from contracts import sale as facts
 from marketkit.batch import Hot, Verdict
 from marketkit.db import Session, house, instant, new_id
 from marketkit.errors import Refusal
+from marketkit.facts import Fact
 from marketkit.identity import Caller
-from marketkit.outbox import Telling, tell, tell_all
+from marketkit.outbox import Telling, tell_all
 from marketkit.signing import b64, canonical, sm3
 from marketkit.units import Form, Instant, format_instant
 from saleroom.bids.rules import (
@@ -121,7 +122,7 @@ async def place_sealed_bids(session: Session, prepared: Sequence[Prepared]) -> l
         rows.append(row)
         verdicts.append(_receipt(session, bid, str(row["id"]), at))
         fact = facts.SealedBidPlaced(receipt_id=str(row["id"]), commitment=b64(bid.commitment))
-        tellings.append(Telling(fact, sale_id, "", bid.actor, "", window.policy_version, at))
+        tellings.append(_unnamed(session, fact, window, at))
     if rows:
         await session.exec(insert(SealedBid), params=rows)
         await tell_all(session, tellings)
@@ -178,6 +179,12 @@ def _receipt(session: Session, bid: PlacedBid, receipt_id: str, at: datetime) ->
     return Receipt.model_validate(said | {"signature": b64(signer.sign(canonical(said)))})
 
 
+def _unnamed(session: Session, fact: Fact, window: Window, at: datetime) -> Telling:
+    # A person's `sub` in an earlier sale's contract would name the bidder here.
+    speaker = house(session).source
+    return Telling(fact, window.sale_id, "", speaker, "", window.policy_version, at)
+
+
 PLACE = Hot(lock_sale_for_bids, place_sealed_bids)
 
 
@@ -193,7 +200,7 @@ async def withdraw_sealed_bid(
         BidNotStanding: replaced or withdrawn already.
     """
     (prepared,) = await lock_sale_for_bids(
-        session, [PlacedBid(sale_id, caller.uscc, caller.sub, 0, b"", b"", b"")]
+        session, [PlacedBid(sale_id, caller.uscc, 0, b"", b"", b"")]
     )
     bid = await session.get(SealedBid, receipt_id)
     if bid is None or bid.uscc != caller.uscc or bid.sale_id != sale_id:
@@ -207,8 +214,7 @@ async def withdraw_sealed_bid(
     bid.withdrawn_at = prepared.at
     await session.flush()
     fact = facts.SealedBidWithdrawn(receipt_id=bid.id)
-    version = prepared.window.policy_version
-    await tell(session, fact, key=sale_id, policy_version=version, at=prepared.at)
+    await tell_all(session, [_unnamed(session, fact, prepared.window, prepared.at)])
     return own_bid(bid, is_standing=False)
 
 
@@ -223,7 +229,10 @@ def own_bid(bid: SealedBid, *, is_standing: bool) -> OwnBid:
 
 
 async def standing_bids(session: Session, sale_id: str) -> Sequence[SealedBid]:
-    """The bids that stand: each participant's last version, unless withdrawn; oldest first."""
+    """The bids that stand: each participant's last version, oldest first.
+
+    Neither a withdrawn bid nor that of a participant who has left the sale is ever published.
+    """
     last = (
         select(SealedBid.registration_id, func.max(SealedBid.version).label("version"))
         .where(SealedBid.sale_id == sale_id)
@@ -237,7 +246,8 @@ async def standing_bids(session: Session, sale_id: str) -> Sequence[SealedBid]:
             (col(SealedBid.registration_id) == last.c.registration_id)
             & (col(SealedBid.version) == last.c.version),
         )
-        .where(col(SealedBid.withdrawn_at).is_(None))
+        .join(Registration, col(Registration.id) == col(SealedBid.registration_id))
+        .where(col(SealedBid.withdrawn_at).is_(None), Registration.state != "WITHDRAWN")
         .order_by(col(SealedBid.submitted_at))
     )
     return (await session.exec(query)).all()

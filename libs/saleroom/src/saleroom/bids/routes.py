@@ -64,8 +64,7 @@ def _read(sale_id: str, form: SealedBidIn, command: Commanded) -> PlacedBid:
             sealed[name] = unb64(getattr(form, name))
         except ValueError:
             raise InputInvalid(errors=[FieldFault(f"/{name}", "须为base64url文本")]) from None
-    caller = command.caller
-    return PlacedBid(sale_id, caller.uscc, caller.sub, form.version, **sealed)
+    return PlacedBid(sale_id, command.caller.uscc, form.version, **sealed)
 
 
 async def _own(session: Session, sale_id: str) -> OwnBids:

@@ -57,7 +57,6 @@ class PlacedBid:
 
     sale_id: str
     uscc: str
-    actor: str
     version: int
     ciphertext: bytes
     commitment: bytes

@@ -3,17 +3,18 @@
 from fastapi import APIRouter, Response
 
 from marketkit.countersign import RequestOut
-from marketkit.doors import CommandDep, open_to
+from marketkit.doors import CommandDep
 from saleroom.endings import actions
 from saleroom.markets import Market
 from saleroom.notices.actions import ReasonIn, SaleRef
+from saleroom.notices.routes import open_at_the_city
 
 CANCELLATIONS = "/v1/sales/{sale_id}/cancellations/requests"
 
 
 def routes(market: Market) -> APIRouter:
     router = APIRouter(tags=["sales"])
-    center = open_to("trading_center")
+    center = open_at_the_city("trading_center")
 
     @router.post(CANCELLATIONS, status_code=201, response_model=RequestOut, **center)
     async def ask_to_cancel(sale_id: str, form: ReasonIn, command: CommandDep) -> Response:

@@ -8,7 +8,8 @@ from sqlmodel import col, select
 
 from contracts import sale as facts
 from marketkit.codes import ProjectCode
-from marketkit.db import Session, instant, new_id
+from marketkit.db import Session, house, instant, new_id
+from marketkit.facts import Fact
 from marketkit.identity import Caller
 from marketkit.ledger import void_holds
 from marketkit.movements import Movement
@@ -34,6 +35,7 @@ from saleroom.entries.rules import (
     check_deposit,
     check_quantity,
     check_registration_time,
+    check_verdict,
     deposit_due_fen,
 )
 from saleroom.entries.tables import Deposit, Registration
@@ -127,9 +129,14 @@ async def _enter(
     deposit = Deposit(registration_id=registration.id, uscc=uscc, state="PENDING")
     session.add(deposit)
     await session.flush()
-    fact = facts.SaleRegistered(registration_id=registration.id)
-    await tell(session, fact, key=sale.id, policy_version=sale.policy_version, at=at)
+    await _tell_unnamed(session, sale, facts.SaleRegistered(registration_id=registration.id), at)
     return out(sale, registration, deposit)
+
+
+async def _tell_unnamed(session: Session, sale: Sale, fact: Fact, at: datetime) -> None:
+    # A person's `sub` in an earlier sale's contract would name the bidder here.
+    speaker = house(session).source
+    await tell_all(session, [Telling(fact, sale.id, "", speaker, "", sale.policy_version, at)])
 
 
 async def withdraw_registration(
@@ -151,7 +158,7 @@ async def withdraw_registration(
     registration.state = "WITHDRAWN"
     await session.flush()
     fact = facts.RegistrationWithdrawn(registration_id=registration.id)
-    await tell(session, fact, key=sale.id, policy_version=sale.policy_version, at=at)
+    await _tell_unnamed(session, sale, fact, at)
     await refund_deposits(session, market, sale, [deposit], at)
     return out(sale, registration, deposit)
 
@@ -162,10 +169,12 @@ async def qualify(
     """Say whether a participant may bid; refusing returns a confirmed deposit.
 
     Raises:
+        RefusalReasonMissing: refused without a reason.
         SaleUnknown, RegistrationUnknown: no such sale or registration.
         SaleStateNotAllowed: bids are closed.
         RegistrationStateNotAllowed: judged or withdrawn already.
     """
+    check_verdict(form.verdict, form.reason)
     sale, registration, deposit, at = await _entered(session, sale_id, registration_id)
     require(sale, "ANNOUNCED", "OPEN")
     if registration.state != "REGISTERED":
@@ -247,18 +256,27 @@ async def refund_deposits(
     """Return those deposits that are confirmed, within the days the rules give."""
     policy = market.policy_on(day_of(sale.announced_at or at))
     due_at = at + timedelta(days=policy.sale.deposit_refund_days.value)
-    tellings = []
-    for deposit in deposits:
-        if deposit.state != "CONFIRMED":
-            continue
+    returned = [deposit for deposit in deposits if deposit.state == "CONFIRMED"]
+    for deposit in returned:
         deposit.state, deposit.refund_due_at = "REFUNDED", due_at
-        fact = facts.DepositRefunded(
-            registration_id=deposit.registration_id,
-            amount_yuan=YUAN.edge(deposit.amount_fen),
-            refund_due_at=due_at,
-        )
-        tellings.append(Telling(fact, sale.id, policy_version=sale.policy_version, at=at))
     await session.flush()
+    # Before the opening an amount would tell a quantity, and a withdrawer's `sub` a name.
+    is_opened = sale.state in {"OPENED", "CLEARED", "CONFIRMED"}
+    actor = "" if is_opened else house(session).source
+    tellings = [
+        Telling(
+            facts.DepositRefunded(
+                registration_id=deposit.registration_id,
+                amount_yuan=YUAN.edge(deposit.amount_fen) if is_opened else None,
+                refund_due_at=due_at,
+            ),
+            key=sale.id,
+            actor=actor,
+            policy_version=sale.policy_version,
+            at=at,
+        )
+        for deposit in returned
+    ]
     await tell_all(session, tellings)
 
 

@@ -17,6 +17,7 @@ from saleroom.entries.rules import RegistrationUnknown
 from saleroom.entries.tables import Deposit, Registration
 from saleroom.markets import Market
 from saleroom.notices.actions import SaleRef
+from saleroom.notices.routes import open_at_the_city
 from saleroom.notices.tables import Sale
 
 ENTRIES = "/v1/sales/{sale_id}/registrations"
@@ -65,9 +66,9 @@ def _add_enterprise(router: APIRouter, market: Market) -> None:
 
 
 def _add_officers(router: APIRouter, market: Market) -> None:
-    center = open_to("trading_center")
-    bureau = open_to("bureau_officer", department=market.department)
-    both = open_to("trading_center", "bureau_officer", department=market.department)
+    center = open_at_the_city("trading_center")
+    bureau = open_at_the_city("bureau_officer", department=market.department)
+    both = open_at_the_city("trading_center", "bureau_officer", department=market.department)
 
     @router.get(ENTRIES, response_model=Registrations, **both)
     async def list_registrations(sale_id: str, ask: AskDep) -> Registrations:

@@ -23,6 +23,10 @@ class RegistrationStateNotAllowed(Conflict):
     title = "报名当前状态不允许此操作"
 
 
+class RefusalReasonMissing(RuleBroken):
+    title = "资格审查不通过须说明理由"
+
+
 class QuantityNotOffered(RuleBroken):
     title = "最高申购数量须为交易单位的整数倍，且不超过出让数量与购买上限"
     article = "notice"
@@ -85,6 +89,16 @@ def check_registration_time(state: str, closes_at: datetime, at: datetime) -> No
     """
     if state not in {"ANNOUNCED", "OPEN"} or at >= closes_at:
         raise RegistrationClosed()
+
+
+def check_verdict(verdict: str, reason: str | None) -> None:
+    """Return if a participant is told why it may not bid.
+
+    Raises:
+        RefusalReasonMissing: refused without a reason.
+    """
+    if verdict == "REFUSED" and not reason:
+        raise RefusalReasonMissing()
 
 
 def check_deposit(

@@ -22,6 +22,7 @@ from saleroom.notices.rules import (
     SaleStateNotAllowed,
     SaleUnknown,
     check_notice,
+    check_order,
     quantity_minor,
     read_fair_review,
 )
@@ -71,23 +72,21 @@ async def register_key_officer(session: Session, caller: Caller, form: OfficerIn
         raise InputInvalid("公钥须为base64url文本") from None
     check_public_key(public_key)
     at = await instant(session)
-    found = (
-        await session.exec(select(KeyOfficer).where(KeyOfficer.sub == caller.sub).with_for_update())
-    ).first()
-    if found is None:
-        found = KeyOfficer(id=new_id(), sub=caller.sub, public_key=public_key, registered_at=at)
-        session.add(found)
-    found.public_key, found.registered_at = public_key, at
-    await session.flush()
-    return OfficerOut(officer_id=found.id, public_key=b64(found.public_key))
+    new = {"public_key": public_key, "registered_at": at}
+    officer = upsert(KeyOfficer).values(id=new_id(), sub=caller.sub, **new)
+    await session.exec(officer.on_conflict_do_update(index_elements=["sub"], set_=new))
+    found = await session.exec(select(KeyOfficer.id).where(KeyOfficer.sub == caller.sub))
+    return OfficerOut(officer_id=found.one(), public_key=form.public_key)
 
 
 async def draft_sale(session: Session, market: Market, form: SaleDraftIn) -> SaleRef:
     """Put a sale on paper; nothing is held and nothing is public yet.
 
     Raises:
+        TimetableWrong: its instants do not follow each other; `notice`.
         InputInvalid: an unknown asset or a quantity its unit cannot say.
     """
+    check_order(form)
     at = await instant(session)
     policy = market.policy_on(day_of(at))
     sale = Sale(**_columns(form), **_drafted(market, form, policy, at))

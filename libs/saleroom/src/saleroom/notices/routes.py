@@ -1,8 +1,8 @@
 """HTTP of notices: drafts, announcements, suspensions, and what anyone may read of a sale."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from sqlmodel import col, func, select
 
 from contracts.sale import SaleKey, SaleTerms, Timetable
@@ -13,7 +13,7 @@ from marketkit.units import Form, Instant
 from saleroom.markets import Market
 from saleroom.notices import actions
 from saleroom.notices.actions import OfficerIn, OfficerOut, ReasonIn, SaleRef
-from saleroom.notices.rules import SaleDraftIn, SaleUnknown
+from saleroom.notices.rules import RegionNotAllowed, SaleDraftIn, SaleUnknown
 from saleroom.notices.tables import Sale
 
 
@@ -38,9 +38,20 @@ class SalePage(Form):
     total: int
 
 
+def open_at_the_city(*roles: str, department: str = "") -> dict[str, Any]:
+    """As `open_to`, for officers of the whole city only: a sale is the city's, not a county's."""
+
+    def admit(request: Request) -> None:
+        if not request.state.caller.is_citywide:
+            raise RegionNotAllowed()
+
+    door = open_to(*roles, department=department)
+    return door | {"dependencies": [*door["dependencies"], Depends(admit)]}
+
+
 def routes(market: Market) -> APIRouter:
     router = APIRouter(tags=["sales"])
-    center = open_to("trading_center")
+    center = open_at_the_city("trading_center")
 
     @router.post("/v1/key-officers", response_model=OfficerOut, **open_to("key_officer"))
     async def register_key_officer(form: OfficerIn, command: CommandDep) -> Response:
@@ -77,7 +88,9 @@ def routes(market: Market) -> APIRouter:
 
 def _add_reads(router: APIRouter) -> None:
     anyone = open_to("anyone")
-    officers = open_to("trading_center", "bureau_officer", "supervisor", "auditor", "witness")
+    officers = open_at_the_city(
+        "trading_center", "bureau_officer", "supervisor", "auditor", "witness"
+    )
 
     @router.get("/v1/sales", response_model=SalePage, **anyone)
     async def list_sales(
@@ -98,13 +111,13 @@ def _add_reads(router: APIRouter) -> None:
 
 async def _one(session: Session, sale_id: str, *, is_draft: bool) -> SaleOut:
     sale = await session.get(Sale, sale_id)
-    if sale is None or (sale.state == "DRAFT") != is_draft:
+    if sale is None or (sale.announced_at is None) != is_draft:
         raise SaleUnknown()
     return _out(session, sale)
 
 
 async def _page(session: Session, page: int, page_size: int) -> SalePage:
-    announced = select(Sale).where(Sale.state != "DRAFT")
+    announced = select(Sale).where(col(Sale.announced_at).is_not(None))
     newest = announced.order_by(col(Sale.announced_at).desc(), col(Sale.id))
     found = await session.exec(newest.offset((page - 1) * page_size).limit(page_size))
     total = (await session.exec(select(func.count()).select_from(announced.subquery()))).one()

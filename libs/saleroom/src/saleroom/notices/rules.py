@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, ValidationError
 
 from contracts.sale import Format, PriceRule, TieRule, Undersubscribed
-from marketkit.errors import Conflict, InputInvalid, NotFound, RuleBroken
+from marketkit.errors import Conflict, Forbidden, InputInvalid, NotFound, RuleBroken
 from marketkit.policy import Rule
 from marketkit.units import (
     ASSET_UNITS,
@@ -24,6 +24,10 @@ from saleroom.markets import Bounds, SaleRules
 
 class SaleUnknown(NotFound):
     title = "交易不存在"
+
+
+class RegionNotAllowed(Forbidden):
+    title = "本场交易由市级人员办理"
 
 
 class SaleStateNotAllowed(Conflict):
@@ -142,7 +146,7 @@ def check_notice(notice: Notice, rules: SaleRules, at: datetime, today: date) ->
 
     Raises:
         TermsOutOfBounds: a term outside what policy allows, art. 5 and the city's configuration.
-        TimetableWrong: instants out of order, or announced for too short.
+        TimetableWrong: announced for too short or too long, art. 5; out of order, `notice`.
         FairReviewMissing: no checklist, or one with a finding; measure 2.
     """
     _check_choices(notice, rules)
@@ -175,11 +179,12 @@ def _check_amounts(notice: Notice, rules: SaleRules) -> None:
     _check_bounds(notice.deposit_ratio_bp, rules.deposit_ratio, "保证金比例")
     _check_bounds(notice.bidders_min, rules.bidders_min, "最少竞买人数")
     _check_bounds(notice.pay_days, rules.payment_days, "付款期限")
-    if notice.purchase_limit_minor is not None:
-        if notice.purchase_limit_minor < notice.lot_minor:
-            raise TermsOutOfBounds("购买上限小于一个交易单位", article="notice")
-        share_bp = notice.purchase_limit_minor * 10_000 // notice.supply_minor
-        _check_bounds(share_bp, rules.purchase_limit, "购买上限")
+    # No limit is a limit of all that is offered.
+    limit_minor = notice.purchase_limit_minor or notice.supply_minor
+    if limit_minor < notice.lot_minor:
+        raise TermsOutOfBounds("购买上限小于一个交易单位", article="notice")
+    share_bp = limit_minor * 10_000 // notice.supply_minor
+    _check_bounds(share_bp, rules.purchase_limit, "购买上限")
 
 
 def _check_bounds(value: int, rule: Rule[Bounds], name: str) -> None:
@@ -189,12 +194,25 @@ def _check_bounds(value: int, rule: Rule[Bounds], name: str) -> None:
 
 def _check_timetable(notice: Notice, rules: SaleRules, at: datetime) -> None:
     days = rules.announcement_days
-    if notice.opens_at < at + timedelta(days=days.value.least):
-        raise TimetableWrong(f"公告期不得少于{days.value.least}天", article=days.article)
-    in_order = (
-        at < notice.registration_closes_at <= notice.closes_at
-        and notice.opens_at < notice.closes_at < notice.opens_by
-        and at < notice.deposit_due_at <= notice.closes_at
-    )
-    if not in_order:
+    least, most = (timedelta(days=count) for count in (days.value.least, days.value.most))
+    if not least <= notice.opens_at - at <= most:
+        raise TimetableWrong(
+            f"公告期应为{days.value.least}至{days.value.most}天", article=days.article
+        )
+    check_order(notice)
+    if not at < min(notice.registration_closes_at, notice.deposit_due_at):
+        raise TimetableWrong("报名与保证金截止时间已过", article="notice")
+
+
+def check_order(timetable: SaleDraftIn | Notice) -> None:
+    """Return if the instants of a sale follow each other.
+
+    Raises:
+        TimetableWrong: bids close before they open, or something is due after they close; `notice`.
+    """
+    if not (
+        timetable.opens_at < timetable.closes_at < timetable.opens_by
+        and timetable.registration_closes_at <= timetable.closes_at
+        and timetable.deposit_due_at <= timetable.closes_at
+    ):
         raise TimetableWrong("各时间先后次序有误", article="notice")

@@ -63,7 +63,7 @@ class SaleOfficer(Table, table=True):
 
 
 class KeyOfficer(Table, table=True):
-    """A key officer's registered public key; a new key is a new row."""
+    """A key officer and the public key to which shares of sales yet to be announced are wrapped."""
 
     id: str = Field(primary_key=True)
     sub: str = Field(unique=True)

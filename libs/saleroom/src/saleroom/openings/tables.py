@@ -1,26 +1,36 @@
-"""Rows of openings, the session keys officers wrap to, revealed bids and awards."""
+"""Rows of openings, the session keys officers wrap to, and revealed bids."""
 
 from datetime import datetime
 
-from sqlalchemy import LargeBinary, Text, UniqueConstraint
+from sqlalchemy import Index, LargeBinary, Text, text
 from sqlmodel import Field
 
-from marketkit.db import Minor, UtcInstant
+from marketkit.db import UtcInstant
 from saleroom.schema import Table
 
 
 class Opening(Table, table=True):
-    """Two people's word that a sale be opened; DONE when its bids are told."""
+    """Two people's word that a sale be opened; DONE, with the draw, when its bids are told."""
 
     id: str = Field(primary_key=True)
     sale_id: str = Field(foreign_key="sale.id", unique=True)
     state: str
     confirmed_at: datetime = Field(sa_type=UtcInstant)
+    draw_secret: bytes | None = Field(default=None, sa_type=LargeBinary)
+    seed: bytes | None = Field(default=None, sa_type=LargeBinary)
 
 
 class OpeningSession(Table, table=True):
-    """One life of the opener's key; the private half is in its memory only."""
+    """One life of the opener's key, LIVE, DONE or FAILED; the private half is in memory only."""
 
+    __table_args__ = (
+        Index(
+            "uq_opening_session_live",
+            "opening_id",
+            unique=True,
+            postgresql_where=text("state = 'LIVE'"),
+        ),
+    )
     id: str = Field(primary_key=True)
     opening_id: str = Field(foreign_key="opening.id", index=True)
     public_key: bytes = Field(sa_type=LargeBinary)
@@ -38,7 +48,7 @@ class SessionShare(Table, table=True):
 
 
 class RevealedBid(Table, table=True):
-    """A bid that stood at closing, as decrypted, or why it is void."""
+    """A bid that stood at closing, as decrypted (without its padding), or why it is void."""
 
     receipt_id: str = Field(primary_key=True, foreign_key="sealed_bid.id")
     sale_id: str = Field(foreign_key="sale.id", index=True)
@@ -46,30 +56,3 @@ class RevealedBid(Table, table=True):
     uscc: str
     plaintext: str | None = Field(default=None, sa_type=Text)
     void_code: str | None = None
-
-
-class Result(Table, table=True):
-    """What the clearing of a sale answered."""
-
-    sale_id: str = Field(primary_key=True, foreign_key="sale.id")
-    seed: bytes = Field(sa_type=LargeBinary)
-    outcome: str
-    clearing_price_fen: int | None = Field(default=None, sa_type=Minor)
-    sold_minor: int = Field(sa_type=Minor)
-    unsold_minor: int = Field(sa_type=Minor)
-    proceeds_fen: int = Field(sa_type=Minor)
-    cleared_at: datetime = Field(sa_type=UtcInstant)
-
-
-class Award(Table, table=True):
-    """One step of one bid that gets something."""
-
-    __table_args__ = (UniqueConstraint("sale_id", "rank"),)
-    bid_id: str = Field(primary_key=True)
-    sale_id: str = Field(foreign_key="sale.id")
-    registration_id: str = Field(foreign_key="registration.id", index=True)
-    uscc: str
-    rank: int
-    quantity_minor: int = Field(sa_type=Minor)
-    price_fen: int = Field(sa_type=Minor)
-    amount_fen: int = Field(sa_type=Minor)

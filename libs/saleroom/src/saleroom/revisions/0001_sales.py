@@ -86,6 +86,8 @@ def create_tables() -> None:
         sa.Column("sale_id", sa.String(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("confirmed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("draw_secret", sa.LargeBinary(), nullable=True),
+        sa.Column("seed", sa.LargeBinary(), nullable=True),
         sa.ForeignKeyConstraint(["sale_id"], ["sale.id"], name=op.f("fk_opening_sale_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_opening")),
         sa.UniqueConstraint("sale_id", name=op.f("uq_opening_sale_id")),
@@ -111,7 +113,6 @@ def create_tables() -> None:
     op.create_table(
         "result",
         sa.Column("sale_id", sa.String(), nullable=False),
-        sa.Column("seed", sa.LargeBinary(), nullable=False),
         sa.Column("outcome", sa.String(), nullable=False),
         sa.Column("clearing_price_fen", sa.BigInteger(), nullable=True),
         sa.Column("sold_minor", sa.BigInteger(), nullable=False),
@@ -179,6 +180,13 @@ def create_tables() -> None:
     )
     op.create_index(
         op.f("ix_opening_session_opening_id"), "opening_session", ["opening_id"], unique=False
+    )
+    op.create_index(
+        "uq_opening_session_live",
+        "opening_session",
+        ["opening_id"],
+        unique=True,
+        postgresql_where=sa.text("state = 'LIVE'"),
     )
     op.create_table(
         "payment",
@@ -264,6 +272,20 @@ def create_tables() -> None:
     )
     op.create_index(op.f("ix_revealed_bid_sale_id"), "revealed_bid", ["sale_id"], unique=False)
     op.create_table(
+        "rejected_step",
+        sa.Column("bid_id", sa.String(), nullable=False),
+        sa.Column("sale_id", sa.String(), nullable=False),
+        sa.Column("registration_id", sa.String(), nullable=False),
+        sa.Column("uscc", sa.String(), nullable=False),
+        sa.Column("code", sa.String(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["registration_id"], ["registration.id"], name=op.f("fk_rejected_step_registration_id")
+        ),
+        sa.ForeignKeyConstraint(["sale_id"], ["sale.id"], name=op.f("fk_rejected_step_sale_id")),
+        sa.PrimaryKeyConstraint("bid_id", name=op.f("pk_rejected_step")),
+    )
+    op.create_index(op.f("ix_rejected_step_sale_id"), "rejected_step", ["sale_id"], unique=False)
+    op.create_table(
         "session_share",
         sa.Column("session_id", sa.String(), nullable=False),
         sa.Column("officer_id", sa.String(), nullable=False),
@@ -287,7 +309,7 @@ def set_rights() -> None:
     for table in ("opening_session", "session_share", "result"):
         rights = "SELECT, INSERT, UPDATE"
         grant(table, scoped="SELECT", market=rights, worker=rights)
-    for table in ("revealed_bid", "award"):
+    for table in ("revealed_bid", "award", "rejected_step"):
         append_only(table)
     for table in (
         "registration",
@@ -295,6 +317,7 @@ def set_rights() -> None:
         "sealed_bid",
         "revealed_bid",
         "award",
+        "rejected_step",
         "settlement",
         "payment",
     ):
@@ -305,6 +328,8 @@ def set_rights() -> None:
 
 def downgrade() -> None:
     op.drop_table("session_share")
+    op.drop_index(op.f("ix_rejected_step_sale_id"), table_name="rejected_step")
+    op.drop_table("rejected_step")
     op.drop_index(op.f("ix_revealed_bid_sale_id"), table_name="revealed_bid")
     op.drop_table("revealed_bid")
     op.drop_index(op.f("ix_settlement_sale_id"), table_name="settlement")
@@ -313,6 +338,7 @@ def downgrade() -> None:
     op.drop_table("sealed_bid")
     op.drop_index(op.f("ix_payment_registration_id"), table_name="payment")
     op.drop_table("payment")
+    op.drop_index("uq_opening_session_live", table_name="opening_session")
     op.drop_index(op.f("ix_opening_session_opening_id"), table_name="opening_session")
     op.drop_table("opening_session")
     op.drop_table("deposit")

@@ -23,7 +23,7 @@ from saleroom.entries.tables import Deposit, Registration
 from saleroom.markets import Buyer, Market
 from saleroom.notices.actions import SaleRef, booking, locked_sale, require
 from saleroom.notices.tables import Sale
-from saleroom.openings.tables import Award
+from saleroom.results.tables import Award
 from saleroom.settlements.rules import (
     PaymentSerialUsed,
     SettlementStateNotAllowed,

@@ -5,6 +5,7 @@ from fastapi import APIRouter, Response
 from marketkit.doors import AskDep, CommandDep, open_to
 from saleroom.markets import Market
 from saleroom.notices.actions import SaleRef
+from saleroom.notices.routes import open_at_the_city
 from saleroom.settlements import actions
 from saleroom.settlements.actions import DeliveryIn, PaymentIn, SettlementOut
 
@@ -13,8 +14,8 @@ ONE = "/v1/sales/{sale_id}/settlements/{registration_id}"
 
 def routes(market: Market) -> APIRouter:
     router = APIRouter(tags=["settlements"])
-    bureau = open_to("bureau_officer", department=market.department)
-    center = open_to("trading_center")
+    bureau = open_at_the_city("bureau_officer", department=market.department)
+    center = open_at_the_city("trading_center")
 
     @router.post("/v1/sales/{sale_id}/confirmations", response_model=SaleRef, **bureau)
     async def confirm_sale(sale_id: str, command: CommandDep) -> Response:

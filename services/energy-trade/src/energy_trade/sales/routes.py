@@ -7,9 +7,12 @@ from saleroom.bids.routes import routes as bids
 from saleroom.endings.routes import routes as endings
 from saleroom.entries.routes import routes as entries
 from saleroom.notices.routes import routes as notices
+from saleroom.openings.routes import routes as openings
+from saleroom.results.routes import routes as results
 from saleroom.settlements.routes import routes as settlements
 
 
 def routes() -> list[APIRouter]:
     """The routers of a sale, phase by phase."""
-    return [phase(MARKET) for phase in (notices, entries, bids, settlements, endings)]
+    phases = (notices, entries, bids, openings, results, settlements, endings)
+    return [phase(MARKET) for phase in phases]

@@ -47,9 +47,12 @@ async def screen_project(session: Session, form: ScreeningIn, region_code: str) 
     )
     # Another county's row cannot be seen from here, and still is in the way.
     added = await session.exec(
-        insert(Screening).values(**screening.model_dump()).on_conflict_do_nothing()
+        insert(Screening)
+        .values(**screening.model_dump())
+        .on_conflict_do_nothing()
+        .returning(col(Screening.project_code))
     )
-    if added.rowcount != 1:
+    if added.first() is None:
         raise ProjectAlreadyScreened()
     await tell(
         session,

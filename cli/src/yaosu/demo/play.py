@@ -1,0 +1,73 @@
+"""The demonstration from its first document to evidence that anyone can check."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.console import Console
+
+from marketkit.codes import CITY
+from yaosu.client import Client, Sent, Stopped
+from yaosu.demo import facts, quota
+from yaosu.demo.clock import Clock
+from yaosu.demo.market import Sale
+from yaosu.demo.people import Desk
+from yaosu.demo.tables import read_ledger, read_sale, table_of_bids, table_of_ledger
+from yaosu.evidence.check import check
+from yaosu.evidence.collect import Asker, export
+from yaosu.keys import GATEWAY, Keys
+from yaosu.verify import table_of
+
+
+class EvidenceNotSound(Stopped):
+    """What the house told does not follow from itself: a defect."""
+
+
+async def play(gateway_url: str, services: Mapping[str, str], data_dir: Path, keys: Keys) -> None:
+    """Play the demonstration; what it did before it does not do again, and it shows the same.
+
+    Args:
+        gateway_url: The one address people use.
+        services: Inner addresses, by service: for the clock and the export alone.
+        data_dir: Where it keeps what it sent and its key officers' keys.
+        keys: The house's keys: the clock and the feeds are asked for in the gateway's name.
+
+    Raises:
+        Stopped: It cannot go on; says in Chinese why.
+    """
+    folder = data_dir / "demo"
+    folder.mkdir(exist_ok=True, mode=0o700)
+    asker = Asker(keys.signer(GATEWAY), f"/{CITY}/{GATEWAY}")
+    console = Console(highlight=False)
+    began_s = time.monotonic()
+    console.print("\n[bold]演示：2022年要素保障[/bold]（数据均为示例）")
+
+    def say(line: str) -> None:
+        console.print(f"  [green]✓[/green] {line}", soft_wrap=True)
+
+    async with Client(gateway_url, Sent(folder / "sent")) as client:
+        desk = Desk(client)
+        clock = Clock(services, asker)
+        await clock.begin(facts.BEGINS, has_begun=quota.has_begun(client.sent))
+        await quota.play(desk, clock, say)
+        sale = Sale(desk, clock, folder / "officers", say)
+        for act in (sale.announce, sale.enter, sale.bid, sale.open, sale.settle):
+            await act()
+        await clock.end()
+    await _show(console, folder, services, asker, sale)
+    console.print(f"成交公告 {gateway_url}/sales/{sale.sale_id}", soft_wrap=True)
+    console.print(f"演示用时 {time.monotonic() - began_s:.1f} 秒\n")
+
+
+async def _show(
+    console: Console, folder: Path, services: Mapping[str, str], asker: Asker, sale: Sale
+) -> None:
+    file = folder / "evidence.zip"
+    await export(file, services, asker)
+    console.print(table_of_bids(read_sale(file, sale.sale_id)))
+    console.print(table_of_ledger(read_ledger(file, sale.sale_id)))
+    report = check(file)
+    console.print(table_of(report, file.name))
+    if not report.is_sound:
+        raise EvidenceNotSound(f"证据核验不一致：{file}")
+    console.print(f"自行核验：.venv/bin/yaosu verify {file}", soft_wrap=True)

@@ -1,0 +1,115 @@
+"""When a sale may be opened, and what becomes of each bid then. Pure: no clock, no database."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from marketkit.errors import Conflict, NotFound, RuleBroken
+from marketkit.units import Unit
+from saleroom.sealing import BidMalformed, BidPlace, BidVoid, SealedBid, open_bid, unwrap
+
+# A share of 33 bytes, and what HPKE adds.
+WRAPPED_SHARE_BYTES = 33 + 48
+
+
+class OpeningUnknown(NotFound):
+    title = "开启程序不存在"
+
+
+class ResultUnknown(NotFound):
+    title = "报价尚未公开"
+
+
+class DepositsNotReconciled(Conflict):
+    title = "保证金尚未完成对账，不能开启"
+    article = "notice"
+
+
+class OpeningTooLate(Conflict):
+    title = "已过公告规定的最迟开启时间"
+    article = "notice"
+
+
+class OpeningAlreadyConfirmed(Conflict):
+    title = "本场交易的开启已经确认"
+
+
+class SessionNotLive(Conflict):
+    title = "该开启会话已失效，请向当前会话重新提交"
+
+
+class ShareSizeWrong(RuleBroken):
+    title = "密钥份额长度不符"
+
+
+class ShareAlreadyGiven(Conflict):
+    title = "本次会话中已提交过密钥份额"
+
+
+def check_openable(*, reconciled_at: datetime | None, opens_by: datetime, at: datetime) -> None:
+    """Return if a closed sale may be opened at this instant.
+
+    Raises:
+        DepositsNotReconciled: deposits are not decided yet; `notice`.
+        OpeningTooLate: `at` is not before `opens_by`; `notice`.
+    """
+    if reconciled_at is None:
+        raise DepositsNotReconciled()
+    if at >= opens_by:
+        raise OpeningTooLate()
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A bid that stood at closing, and what of its bidder decides whether it counts."""
+
+    receipt_id: str
+    place: BidPlace
+    sealed: SealedBid
+    registration_state: str
+    deposit_state: str
+    booked_at: datetime | None
+
+
+class Revealed(NamedTuple):
+    """What a bid says, without its padding, as far as it is text; and why it is void, if it is."""
+
+    plaintext: str | None
+    void_code: str | None
+
+
+def reveal(bid: Standing, *, private_key: bytes, unit: Unit, deposit_due_at: datetime) -> Revealed:
+    """The bid as it is told; void for its bidder's sake before for its own.
+
+    `NOT_QUALIFIED`, `DEPOSIT_NOT_CONFIRMED`, then as `sealing.open_bid`: each voids that bid only.
+    """
+    said = _opened(bid, private_key, unit)
+    if bid.registration_state != "QUALIFIED":
+        return said._replace(void_code="NOT_QUALIFIED")
+    booked_at = bid.booked_at
+    if bid.deposit_state != "CONFIRMED" or booked_at is None or booked_at > deposit_due_at:
+        return said._replace(void_code="DEPOSIT_NOT_CONFIRMED")
+    return said
+
+
+def _opened(bid: Standing, private_key: bytes, unit: Unit) -> Revealed:
+    try:
+        plaintext: bytes | None = open_bid(
+            bid.sealed, bid.place, private_key=private_key, unit=unit
+        ).plaintext
+        void_code = None
+    except BidVoid as void:
+        plaintext = unwrap(bid.sealed.ciphertext, private_key, bid.place.info)
+        void_code = void.code
+    text = _text(plaintext)
+    return Revealed(text, void_code if text is not None else void_code or BidMalformed.code)
+
+
+def _text(plaintext: bytes | None) -> str | None:
+    # What is no text, or holds what the database's text cannot, is told as void without it.
+    if plaintext is None or b"\0" in plaintext:
+        return None
+    try:
+        return plaintext.rstrip(b" ").decode()
+    except UnicodeDecodeError:
+        return None

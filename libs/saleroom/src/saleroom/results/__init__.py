@@ -1,0 +1,1 @@
+"""Results: an opened sale is cleared, and anyone may read what came of it."""

@@ -1,0 +1,1 @@
+"""The board: sales, holdings and announcements, as the services' events tell them."""

@@ -1,0 +1,172 @@
+"""Rows of the board: folds of events. `as_of` is the time of the last event that shows."""
+
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Index, SmallInteger, Text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field
+
+from gateway.schema import Table
+from marketkit.db import Minor, UtcInstant
+
+
+class BoardSale(Table, table=True):
+    """A sale from its announcement on. Terms, timetable and key stand as the event has them."""
+
+    id: str = Field(primary_key=True)
+    market: str
+    title: str
+    body: str = Field(sa_type=Text)
+    seller: str
+    state: str = Field(index=True)
+    state_before: str | None = None
+    asset: str
+    terms: dict[str, Any] = Field(sa_type=JSONB)
+    timetable: dict[str, Any] = Field(sa_type=JSONB)
+    key: dict[str, Any] = Field(sa_type=JSONB)
+    policy_version: str
+    announced_at: datetime = Field(sa_type=UtcInstant, index=True)
+    reason: str = Field(default="", sa_type=Text)
+    draw_secret: str | None = None
+    seed: str | None = None
+    outcome: str | None = None
+    clearing_price_fen: int | None = Field(default=None, sa_type=Minor)
+    sold_minor: int | None = Field(default=None, sa_type=Minor)
+    unsold_minor: int | None = Field(default=None, sa_type=Minor)
+    proceeds_fen: int | None = Field(default=None, sa_type=Minor)
+    as_of: datetime = Field(sa_type=UtcInstant)
+
+
+class BoardStep(Table, table=True):
+    """A step a sale took; `registration_id` where it is one participant's."""
+
+    source: str = Field(primary_key=True)
+    partition: int = Field(primary_key=True, sa_type=SmallInteger)
+    sequence: int = Field(primary_key=True, sa_type=Minor)
+    sale_id: str = Field(index=True)
+    kind: str
+    registration_id: str = ""
+    taken_at: datetime = Field(sa_type=UtcInstant)
+
+
+class BoardBid(Table, table=True):
+    """A bid that stood at closing, told at the opening."""
+
+    sale_id: str = Field(primary_key=True)
+    receipt_id: str = Field(primary_key=True)
+    registration_id: str
+    bidder: str
+    bidder_name: str
+    project_code: str
+    quantity_max_minor: int = Field(sa_type=Minor)
+    version: int
+    submitted_at: datetime = Field(sa_type=UtcInstant)
+    commitment: str
+    plaintext: str | None = Field(default=None, sa_type=Text)
+    void_code: str | None = None
+
+
+class BoardAward(Table, table=True):
+    """One step of one bid that gets something."""
+
+    sale_id: str = Field(primary_key=True)
+    bid_id: str = Field(primary_key=True)
+    registration_id: str
+    bidder: str
+    bidder_name: str
+    project_code: str
+    quantity_minor: int = Field(sa_type=Minor)
+    price_fen: int = Field(sa_type=Minor)
+    amount_fen: int = Field(sa_type=Minor)
+
+
+class BoardRejection(Table, table=True):
+    """A step that gets nothing, and why."""
+
+    sale_id: str = Field(primary_key=True)
+    bid_id: str = Field(primary_key=True)
+    code: str
+
+
+class BoardSettlement(Table, table=True):
+    """How one winner's awards are settled."""
+
+    sale_id: str = Field(primary_key=True)
+    registration_id: str = Field(primary_key=True)
+    bidder: str
+    bidder_name: str
+    project_code: str
+    quantity_minor: int = Field(sa_type=Minor)
+    amount_fen: int = Field(sa_type=Minor)
+    state: str
+    pay_by: datetime | None = Field(default=None, sa_type=UtcInstant)
+    forfeited_fen: int | None = Field(default=None, sa_type=Minor)
+
+
+class BoardAccount(Table, table=True):
+    market: str = Field(primary_key=True)
+    id: str = Field(primary_key=True)
+    owner_kind: str
+    region_code: str
+    uscc: str | None = None
+    project_code: str | None = None
+
+
+class BoardLot(Table, table=True):
+    """Where quota came from and what may be done with it."""
+
+    market: str = Field(primary_key=True)
+    id: str = Field(primary_key=True)
+    asset: str
+    article: str
+    document_no: str
+    origin_kind: str
+    origin_id: str
+    origin_region_code: str
+    effective_on: date
+    is_dual_high_barred: bool
+    is_locally_usable: bool
+    needs_city_consent: bool
+    valid_until_on: date | None = None
+    parent_lot: str | None = None
+
+
+class Holding(Table, table=True):
+    """The fold of `movements` and nothing else; a row that came to nothing stays, with zeros.
+
+    Were it deleted, its `as_of` would depend on the order in which other keys' events came.
+    """
+
+    market: str = Field(primary_key=True)
+    account: str = Field(primary_key=True)
+    asset: str = Field(primary_key=True)
+    lot: str = Field(primary_key=True)
+    posted_minor: int = Field(sa_type=Minor)
+    held_minor: int = Field(sa_type=Minor)
+    as_of: datetime = Field(sa_type=UtcInstant)
+
+
+class Announcement(Table, table=True):
+    """What the trading centre makes public; `id` is the event's."""
+
+    __table_args__ = (Index(None, "published_at", "id"),)
+    id: str = Field(primary_key=True)
+    market: str
+    sale_id: str = Field(index=True)
+    kind: str
+    sale_title: str
+    body: str = Field(sa_type=Text)
+    published_at: datetime = Field(sa_type=UtcInstant)
+
+
+class Change(Table, table=True):
+    """Which event changed something anyone may see; the stream follows these."""
+
+    source: str = Field(primary_key=True)
+    partition: int = Field(primary_key=True, sa_type=SmallInteger)
+    sequence: int = Field(primary_key=True, sa_type=Minor)
+    market: str
+    kind: str
+    sale_id: str
+    changed_at: datetime = Field(sa_type=UtcInstant)

@@ -1,0 +1,1 @@
+"""Commands forwarded to the service that owns what they change."""

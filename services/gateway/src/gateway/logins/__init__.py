@@ -1,0 +1,1 @@
+"""The development issuer's counter; production has none."""

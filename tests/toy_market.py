@@ -1,0 +1,210 @@
+"""A sale at any of its steps: a market where nearly all may buy, and the people who act in it.
+
+The house's clock is moved by hand: `house.fixed_instant`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from builders import a_caller, a_lot, a_project_code, a_uscc, an_issue
+from energy_trade.policy import policy_on
+from marketkit.batch import Verdict
+from marketkit.db import Database, Session
+from marketkit.errors import RuleBroken
+from marketkit.identity import Caller
+from marketkit.signing import b64
+from marketkit.units import TCE, YUAN
+from saleroom.bids.actions import lock_sale_for_bids, place_sealed_bids
+from saleroom.bids.rules import PlacedBid
+from saleroom.entries import actions as entries
+from saleroom.entries.actions import DepositIn, QualificationIn, RegistrationIn, RegistrationOut
+from saleroom.markets import Buyer, Market
+from saleroom.notices import actions as notices
+from saleroom.notices.actions import OfficerIn
+from saleroom.notices.rules import SaleDraftIn
+from saleroom.notices.tables import Sale
+from saleroom.sealing import BidPlace, KeyPair, Step, new_key_pair, seal_bid
+
+STORE = "province:370000"
+DAY = timedelta(days=1)
+ANNOUNCED = datetime(2022, 10, 10, 1, tzinfo=UTC)
+OPENS = ANNOUNCED + 7 * DAY
+REGISTRATION_CLOSES = OPENS + 2 * DAY
+DEPOSIT_DUE = OPENS + 3 * DAY
+CLOSES = OPENS + 4 * DAY
+OPENS_BY = CLOSES + 2 * DAY
+TICK = timedelta(microseconds=1)
+UNWELCOME = 999
+
+
+class NotWelcome(RuleBroken):
+    title = "该项目不得购买"
+
+
+async def check_eligible(session: Session, buyer: Buyer, is_dual_high_barred: bool) -> None:
+    if buyer.project_code == a_project_code(UNWELCOME):
+        raise NotWelcome()
+
+
+async def region_of(session: Session, buyer: Buyer) -> str:
+    return "370502"
+
+
+TOY = Market(
+    name="energy",
+    department="energy",
+    seller="卖方",
+    policy_on=policy_on,
+    source_account=lambda asset: STORE,
+    check_eligible=check_eligible,
+    region_of=region_of,
+)
+
+
+def a_draft(key_officers: Sequence[str] = (), **changes: Any) -> SaleDraftIn:
+    """A notice that may be announced at ANNOUNCED, once it has its five key officers."""
+    said: dict[str, Any] = {
+        "title": "能耗指标竞购公告",
+        "body": "公告正文",
+        "asset": "ENERGY",
+        "format": "SEALED",
+        "supply": "10000.000",
+        "lot_size": "1.000",
+        "floor_price_yuan": "200.00",
+        "price_rule": "LOWEST_ACCEPTED",
+        "tie_rule": "TIME",
+        "undersubscribed": "SELL",
+        "purchase_limit": None,
+        "bidders_min": 1,
+        "deposit_ratio_bp": 2000,
+        "pay_days": 7,
+        "registration_closes_at": REGISTRATION_CLOSES.isoformat(),
+        "opens_at": OPENS.isoformat(),
+        "closes_at": CLOSES.isoformat(),
+        "deposit_due_at": DEPOSIT_DUE.isoformat(),
+        "opens_by": OPENS_BY.isoformat(),
+        "fair_review": a_review(),
+        "key_officers": list(key_officers),
+    }
+    return SaleDraftIn.model_validate(said | changes)
+
+
+def a_review(**changes: Any) -> dict[str, Any]:
+    said = {
+        "document_no": "公竞审〔2022〕1号",
+        "reviewed_on": "2022-10-08",
+        "has_locality_condition": False,
+        "has_ownership_condition": False,
+        "has_designated_supplier": False,
+    }
+    return said | changes
+
+
+@dataclass
+class Room:
+    """A house with its key officers and quota to sell, and one sale in it."""
+
+    house: Database
+    market: Market = TOY
+    officers: dict[str, KeyPair] = field(default_factory=dict)
+    sale_id: str = ""
+
+    def at(self, instant: datetime) -> "Room":
+        self.house.fixed_instant = instant
+        return self
+
+    async def draft(self, **changes: Any) -> str:
+        """A sale on paper, with five key officers and enough in the store."""
+        self.at(ANNOUNCED - DAY)
+        await self.house.run(lambda s: an_issue(s, 20_000_000, STORE, lot=a_lot()))
+        for number in range(5):
+            pair = new_key_pair()
+            form = OfficerIn(public_key=b64(pair.public_key))
+            caller = a_caller("key_officer", sub=f"officer-{number}")
+            known = await self.house.run(_registering(caller, form))
+            self.officers[known.officer_id] = pair
+        draft = a_draft(list(self.officers), **changes)
+        sale = await self.house.run(lambda s: notices.draft_sale(s, self.market, draft))
+        self.sale_id = sale.sale_id
+        return self.sale_id
+
+    async def announce(self, **changes: Any) -> str:
+        """An announced sale, its clock at the announcement."""
+        await self.draft(**changes)
+        self.at(ANNOUNCED)
+        await self.house.run(lambda s: notices.announce_sale(s, self.market, self.sale_id))
+        return self.sale_id
+
+    async def register(self, number: int, quantity: str = "1000.000") -> RegistrationOut:
+        """The enterprise of this number enters."""
+        form = RegistrationIn(
+            project_code=a_project_code(number), name=f"企业{number}", quantity_max=quantity
+        )
+        caller = bidder(number)
+        return await self.house.run(
+            lambda s: entries.register(s, self.market, self.sale_id, caller, form)
+        )
+
+    async def qualify(self, registration_id: str, verdict: str = "QUALIFIED") -> RegistrationOut:
+        reason = None if verdict == "QUALIFIED" else "材料不全"
+        form = QualificationIn.model_validate({"verdict": verdict, "reason": reason})
+        return await self.house.run(
+            lambda s: entries.qualify(s, self.market, self.sale_id, registration_id, form)
+        )
+
+    async def enter(self, number: int, quantity: str = "1000.000") -> RegistrationOut:
+        """The enterprise of this number enters and may bid."""
+        registered = await self.register(number, quantity)
+        return await self.qualify(registered.registration_id)
+
+    async def pay_deposit(self, registered: RegistrationOut, **changes: Any) -> RegistrationOut:
+        form = a_deposit(registered, **changes)
+        return await self.house.run(
+            lambda s: entries.record_deposit(s, self.sale_id, registered.registration_id, form)
+        )
+
+    async def seal(
+        self, number: int, version: int = 1, *, price: str = "210.00", quantity: str = "1000.000"
+    ) -> PlacedBid:
+        """A bid of one step, sealed as a bidder's machine does it."""
+        sale = await self.sale()
+        uscc = a_uscc(number)
+        step = Step(YUAN.parse(price), TCE.parse(quantity))
+        place = BidPlace(self.sale_id, uscc, version)
+        assert sale.public_key is not None
+        bid = seal_bid([step], place, public_key=sale.public_key, unit=TCE)
+        return PlacedBid(self.sale_id, uscc, version, bid.ciphertext, bid.commitment, bid.key_sm3)
+
+    async def place(self, *bids: PlacedBid) -> list[Verdict]:
+        """The bids' verdicts, all in one transaction."""
+
+        async def both(session: Session) -> list[Verdict]:
+            return await place_sealed_bids(session, await lock_sale_for_bids(session, bids))
+
+        return await self.house.run(both)
+
+    async def sale(self) -> Sale:
+        return await self.house.run(lambda s: notices.locked_sale(s, self.sale_id))
+
+
+def _registering(caller: Caller, form: OfficerIn) -> Any:
+    return lambda session: notices.register_key_officer(session, caller, form)
+
+
+def bidder(number: int) -> Caller:
+    return a_caller("enterprise", sub=f"person-of-{number}", region_code="", uscc=a_uscc(number))
+
+
+def a_deposit(registered: RegistrationOut, **changes: Any) -> DepositIn:
+    said = {
+        "amount_yuan": YUAN.format(registered.deposit_due_yuan),
+        "booked_at": OPENS.isoformat(),
+        "bank_serial": f"bank-{registered.registration_id}",
+    }
+    return DepositIn.model_validate(said | changes)
+
+
+def tampered(bid: PlacedBid, **changes: Any) -> PlacedBid:
+    return replace(bid, **changes)
