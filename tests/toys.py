@@ -207,9 +207,9 @@ class Readers:
 
     async def positions(self) -> dict[int, int]:
         found = await rows(self.house, "SELECT * FROM position")
-        return {row.partition: row.sequence for row in found}
+        return {row.partition: row.sequence for row in found if row.sequence}
 
     async def is_level(self) -> bool:
         """Whether all that was told is applied or parked."""
-        heads = {n: len(events) for n, events in (await log_of(self.owner)).items()}
+        heads = {n: len(events) for n, events in (await log_of(self.owner)).items() if events}
         return await self.positions() == heads

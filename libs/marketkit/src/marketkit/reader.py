@@ -11,8 +11,9 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlmodel import Field, func, select
 
 from marketkit.db import Database, KitTable, Minor, Session
-from marketkit.feed import Feed, Heads
+from marketkit.feed import Feed, FeedDown, Heads
 from marketkit.inbox import (
+    FORKED,
     PARKED,
     POISON,
     Parked,
@@ -64,10 +65,18 @@ class Reader:
         for partition, events in batches.items():
             taken = await self._take(events)
             if taken.has_hole or taken.is_broken_chain:
-                await self.follow(partition)
+                await self._heal(partition)
+
+    async def _heal(self, partition: int) -> None:
+        try:
+            await self.follow(partition)
+        except FeedDown as error:
+            # What other sources' records bring must not wait for this one; compare() goes on.
+            log.warning("hole_left", source=self.feed.source, reason=str(error))
 
     def _read(self, hint: Hint) -> tuple[Placed, bytes] | None:
-        headers = dict(hint.headers)
+        # Values may be missing, whatever their type says.
+        headers = {name: value or b"" for name, value in hint.headers}
         try:
             event = Placed(
                 self.feed.source,
@@ -113,8 +122,9 @@ class Reader:
 
     async def compare(self) -> None:
         """Hold the owner's heads against our positions: follow, rebuild, or stop the source."""
-        heads = await self.feed.heads()
+        # Positions first: they are never ahead of heads asked for later.
         positions = await self._positions()
+        heads = await self.feed.heads()
         LAG.labels(self.feed.source).set(
             sum(max(0, heads.by_partition[n].sequence - at.sequence) for n, at in positions.items())
         )
@@ -130,6 +140,7 @@ class Reader:
         ):
             await self._fork()
         positions = await self._positions()
+        FORKED.labels(self.feed.source).set(any(at.is_forked for at in positions.values()))
         for number, at in positions.items():
             if not at.is_forked and heads.by_partition[number].sequence > at.sequence:
                 await self.follow(number)
