@@ -120,9 +120,7 @@ async def _address(browser: asyncio.subprocess.Process) -> str:
 
 async def _tab(line: ClientConnection) -> Tab:
     made = await _once(line, "Target.createTarget", url="about:blank")
-    joined = await _once(
-        line, "Target.attachToTarget", targetId=made["targetId"], flatten=True
-    )
+    joined = await _once(line, "Target.attachToTarget", targetId=made["targetId"], flatten=True)
     tab = Tab(line, joined["sessionId"])
     for domain in ("Page", "Runtime", "Log"):
         await tab.ask(f"{domain}.enable")

@@ -11,7 +11,6 @@ from gateway.pages.rules import (
     STATES,
     behind,
     course,
-    explained,
     is_as_committed,
     moment,
     page_count,
@@ -104,10 +103,3 @@ def test_a_source_that_is_behind_says_so(
 @pytest.mark.parametrize(("total", "count"), [(0, 1), (1, 1), (20, 1), (21, 2)])
 def test_pages_are_counted(total: int, count: int) -> None:
     assert page_count(total, 20) == count
-
-
-def test_a_code_is_explained_by_whoever_gives_it() -> None:
-    told = {"BIDDING_CLOSED": {"title": "报价已截止", "status": 409}}
-    assert explained("BIDDING_CLOSED", told) == ("BIDDING_CLOSED", "报价已截止", 409)
-    assert explained("BELOW_FLOOR", told) == ("BELOW_FLOOR", "低于底价", None)
-    assert explained("NO_SUCH_CODE", told) is None

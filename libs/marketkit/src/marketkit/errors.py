@@ -14,7 +14,7 @@ Subclasses live beside the rule that raises them; the code of one is its name in
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
 # What a defect of our own code or an unknown shape raises; a broken link or a timeout does not.
@@ -115,12 +115,12 @@ def problem(refusal: Refusal, trace_id: str = "", instance: str = "") -> dict[st
     return document | {name: value for name, value in optional.items() if value}
 
 
-def refusals() -> dict[str, dict[str, Any]]:
-    """What every refusal's code means, of those this program can give."""
-    return {kind.code: {"title": kind.title, "status": kind.status} for kind in _kinds(Refusal)}
-
-
-def _kinds(kind: type[Refusal]) -> Iterator[type[Refusal]]:
-    for narrower in kind.__subclasses__():
-        yield narrower
-        yield from _kinds(narrower)
+def titles() -> dict[str, str]:
+    """The Chinese title of every code this program may answer; a code keeps its owner's title."""
+    found: dict[str, str] = {}
+    waiting = [Refusal]
+    while waiting:
+        kind = waiting.pop(0)
+        found.setdefault(kind.code, kind.title)
+        waiting += kind.__subclasses__()
+    return found

@@ -1,6 +1,6 @@
 """Pages for people under `/`; what they show is the board, and they need no script to be read."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from importlib.resources import files
 from typing import Any
 
@@ -15,7 +15,7 @@ from gateway.pages import rules
 from marketkit.codes import CITY, REGION_NAMES
 from marketkit.db import Session
 from marketkit.doors import AskDep, Asked, open_to
-from marketkit.errors import NotFound, refusals
+from marketkit.errors import NotFound
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -27,8 +27,6 @@ HEADERS = {
     "Cache-Control": "no-cache",
 }
 STATIC = {"board.css": "text/css", "board.js": "text/javascript"}
-
-Told = Mapping[str, Mapping[str, Any]]
 
 
 class FileUnknown(NotFound):
@@ -51,13 +49,13 @@ WORDS = _words()
 
 
 def routes(
-    sources: Mapping[str, str], told_by_services: Callable[[], Told] = lambda: {}
+    sources: Mapping[str, str], title_of: Callable[[str], Awaitable[str | None]]
 ) -> APIRouter:
     """The pages, their style sheet and their script.
 
     Args:
         sources: By market, the name under which its service speaks.
-        told_by_services: What their refusals' codes mean, as far as they said so.
+        title_of: The title of a refusal's code, the gateway's own or a service's.
     """
     router = APIRouter(tags=["pages"], include_in_schema=False)
     _add_board(router, sources)
@@ -65,10 +63,10 @@ def routes(
 
     @router.get("/problems/{code}", **anyone)
     async def problem(code: str) -> Response:
-        found = rules.explained(code, {**told_by_services(), **refusals()})
-        if found is None:
+        title = rules.BID_CODES.get(code) or await title_of(code)
+        if title is None:
             return _page("missing.html", NotFound.status, said="没有这个代码的说明")
-        return _page("problem.html", found=found)
+        return _page("problem.html", code=code, title=title)
 
     @router.get("/static/{name}", **anyone)
     async def static(name: str) -> Response:

@@ -1,8 +1,8 @@
 """How the board speaks to people: Chinese words for codes, figures and instants. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from gateway.board.rules import UNIT_TITLES, SourceStaleness, grouped
 from marketkit.codes import REGION_NAMES
@@ -95,15 +95,6 @@ BID_CODES = {
     "OVER_BID_LIMIT": "超出可购数量",
     "LEAST_QUANTITY_NOT_ALLOWED": "本场不接受最低成交量",
 }
-KINDS = {
-    400: "请求无法读取，请按接口说明改正后重发。",
-    401: "请重新登录后再试。",
-    403: "您的身份不能办理此事项。",
-    404: "请核对编号。",
-    409: "当前不能办理，条件变化后可再试。",
-    422: "内容不符合规定，请改正后重新提交（须更换幂等键）。",
-    503: "系统暂时繁忙，请稍后用同一幂等键重试。",
-}
 
 
 class Stage(NamedTuple):
@@ -111,14 +102,6 @@ class Stage(NamedTuple):
 
     word: str
     place: str
-
-
-class Explained(NamedTuple):
-    """A refusal's code as a page explains it."""
-
-    code: str
-    title: str
-    status: int | None
 
 
 def yuan(amount_fen: int) -> str:
@@ -186,15 +169,3 @@ def behind(source: SourceStaleness) -> str:
 
 def page_count(total: int, page_size: int) -> int:
     return max(1, -(-total // page_size))
-
-
-def explained(code: str, told: Mapping[str, Any]) -> Explained | None:
-    """What a code means; None if nobody knows it.
-
-    Args:
-        code: Of a refusal or of a bid that is void.
-        told: What refusals' codes mean, as `marketkit.errors.refusals` has them.
-    """
-    if code in told:
-        return Explained(code, str(told[code]["title"]), int(told[code]["status"]))
-    return Explained(code, BID_CODES[code], None) if code in BID_CODES else None
