@@ -6,10 +6,14 @@ from typing import cast
 
 from fastapi import FastAPI
 
+from gateway.board import routes as board
 from gateway.commands import routes as commands
 from gateway.commands.routes import Upstream
 from gateway.logins import routes as logins
 from gateway.settings import Settings
+from gateway.streams import routes as streams
+from gateway.streams.actions import Hub
+from gateway.streams.rules import PositionSeal
 from marketkit.program import Parts
 from marketkit.signing import Signer
 from marketkit.web import create_app as create
@@ -22,7 +26,14 @@ class DevelopmentInProduction(SystemExit):
 def create_app(parts: Parts) -> FastAPI:
     settings = cast(Settings, parts.settings)
     upstreams = {market: Upstream(market, at) for market, at in settings.upstreams.items()}
-    routers = [commands.routes(upstreams)]
+    sources = {market: at.source for market, at in settings.upstreams.items()}
+    hub = Hub(parts.house, list(sources.values()), parts.stopping.is_set)
+    seal = PositionSeal(parts.mac_key, list(sources.values()))
+    routers = [
+        streams.routes(hub, seal),
+        board.routes(sources),
+        commands.routes(upstreams),
+    ]
     if settings.issuer_key.exists():
         routers.append(logins.routes(Signer.read(settings.issuer_key)))
     if settings.env == "prod" and (
