@@ -134,6 +134,18 @@ class _Watcher:
         self.notices.put_nowait(noticed)
 
 
+async def _waited(watcher: _Watcher, at: Position, pause_s: float) -> AsyncIterator[Noticed]:
+    while True:
+        try:
+            noticed = await asyncio.wait_for(watcher.notices.get(), pause_s)
+        except TimeoutError:
+            noticed = Noticed("pause", at)
+        if noticed is None:
+            return
+        at = noticed.position
+        yield noticed
+
+
 @dataclass
 class Hub:
     """Looks at the database for all watchers; does nothing while there is none."""
@@ -168,14 +180,8 @@ class Hub:
             yield Noticed("began", since or begun)
             for noticed in await self._missed(since, begun):
                 yield noticed
-            last: Noticed | None = Noticed("pause", begun)
-            while last is not None:
-                try:
-                    last = await asyncio.wait_for(watcher.notices.get(), pause_s)
-                except TimeoutError:
-                    last = Noticed("pause", last.position)
-                if last is not None:
-                    yield last
+            async for noticed in _waited(watcher, begun, pause_s):
+                yield noticed
         finally:
             self._watchers.discard(watcher)
 

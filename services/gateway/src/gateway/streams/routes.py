@@ -1,6 +1,6 @@
 """The board's changes as server-sent events, one event a change, resumable."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query
@@ -8,6 +8,7 @@ from fastapi.responses import StreamingResponse
 
 from gateway.streams.actions import Hub, Noticed
 from gateway.streams.rules import PositionSeal
+from marketkit.db import Database
 from marketkit.doors import open_to
 from marketkit.signing import canonical
 from marketkit.units import format_instant
@@ -19,8 +20,16 @@ ID_LENGTH_MAX = 1024
 _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
-def routes(hub: Hub, seal: PositionSeal, keep_alive_s: float = KEEP_ALIVE_S) -> APIRouter:
+def routes(
+    house: Database,
+    sources: Mapping[str, str],
+    mac_key: bytes,
+    is_stopping: Callable[[], bool],
+    keep_alive_s: float = KEEP_ALIVE_S,
+) -> APIRouter:
     """`GET /v1/board/stream`: `change` events, and `reset` where all must be looked at anew."""
+    hub = Hub(house, list(sources.values()), is_stopping)
+    seal = PositionSeal(mac_key, list(sources.values()))
     # A stream lasts as long as somebody looks: its duration would spoil the histogram.
     router = APIRouter(tags=["streams", "quiet"])
 
