@@ -6,13 +6,14 @@ from typing import ClassVar
 import httpx
 import pytest
 
-from builders import Trust, a_client
+from builders import NOON, Trust, a_client
 from contracts import sale as told
 from gateway.pages.routes import routes
 from marketkit.db import Database
+from marketkit.facts import Fact
 from marketkit.units import TCE, format_instant
 from marketkit.web import create_app
-from sale_story import NOON, SALE, SUPPLY, Story
+from sale_story import SALE, SUPPLY, Story
 from told_board import ENERGY, Teller
 
 SEALED_FACTS = (told.SaleRegistered, told.SealedBidPlaced, told.DepositConfirmed)
@@ -67,7 +68,7 @@ async def seen(site: httpx.AsyncClient, address: str, status: int = 200) -> str:
     return Texts(answer.text).text
 
 
-def until(story: Story, last: type) -> list[tuple[str, told.Fact]]:
+def until(story: Story, last: type) -> list[tuple[str, Fact]]:
     facts = story.facts()
     at = max(n for n, (_, fact) in enumerate(facts) if isinstance(fact, last))
     return facts[: at + 1]
