@@ -30,10 +30,10 @@
         if (found && found.innerHTML !== main.innerHTML) {
           main.innerHTML = found.innerHTML;
           document.title = fresh.title;
-          say("本页已于 " + new Date().toLocaleTimeString("zh-CN", { hour12: false }) + " 自动更新");
+          say("本页已于 " + new Date().toLocaleTimeString("zh-CN", { hour12: false }) + " 自动更新。");
         }
       })
-      .catch(function () { say("暂时连不上，将自动重试"); })
+      .catch(function () { say("暂时连不上，将自动重试。"); })
       .then(function () {
         asking = false;
         if (again) { again = false; soon(); }
@@ -62,12 +62,12 @@
     // What changed while nobody listened is seen by looking once.
     if (polling !== null) { window.clearInterval(polling); polling = null; soon(); }
     isOpen = true;
-    say("本页随事项发生自动更新");
+    say("本页随事项发生自动更新。");
   };
   stream.onmessage = changed;
   ["change", "reset"].forEach(function (kind) { stream.addEventListener(kind, changed); });
   stream.onerror = function () {
-    if (isOpen) say("正在重新连接");
+    if (isOpen) say("正在重新连接。");
     isOpen = false;
     poll();
   };
