@@ -148,6 +148,9 @@ class Room:
     async def announce(self, **changes: Any) -> str:
         """An announced sale, its clock at the announcement."""
         await self.draft(**changes)
+        return await self.announce_draft()
+
+    async def announce_draft(self) -> str:
         self.at(ANNOUNCED)
         await self.house.run(lambda s: notices.announce_sale(s, self.market, self.sale_id))
         return self.sale_id
