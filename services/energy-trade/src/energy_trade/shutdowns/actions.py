@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 from sqlalchemy import insert
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlmodel import col
 
 from contracts.energy import ShutdownRecorded, SplitPosted, UnitRegistered, UnitRetired
 from energy_trade.accounts.actions import check_citywide, ensure_accounts, issue_lot
@@ -144,11 +145,7 @@ async def register_units(session: Session, caller: Caller, form: UnitRegisterIn)
     for unit in units:
         check_unit(unit, policy)
     check_register(units, policy)
-    register = upsert(UnitRegister).values(
-        id=1, registered_at=at, registered_by=caller.sub, policy_version=policy.version
-    )
-    if (await session.exec(register.on_conflict_do_nothing())).rowcount != 1:
-        raise UnitRegisterStands()
+    await _open_register(session, caller, at, policy)
     rows = [
         {"id": one.unit_id, "capacity_kw": one.capacity_mw}
         | one.model_dump(exclude={"unit_id", "capacity_mw", "retire_by"})
@@ -162,6 +159,15 @@ async def register_units(session: Session, caller: Caller, form: UnitRegisterIn)
         capacity_mw=MW.format(sum(unit.capacity_kw for unit in units)),
         policy_version=policy.version,
     )
+
+
+async def _open_register(session: Session, caller: Caller, at: datetime, policy: Policy) -> None:
+    row = upsert(UnitRegister).values(
+        id=1, registered_at=at, registered_by=caller.sub, policy_version=policy.version
+    )
+    opened = await session.exec(row.on_conflict_do_nothing().returning(col(UnitRegister.id)))
+    if opened.first() is None:
+        raise UnitRegisterStands()
 
 
 def _registered(unit: UnitIn, at: datetime, policy: Policy) -> Telling:
@@ -249,7 +255,7 @@ async def _record(
         policy_version=policy.version,
     )
     row = upsert(Shutdown).values(**shutdown.model_dump()).on_conflict_do_nothing()
-    if (await session.exec(row)).rowcount != 1:
+    if (await session.exec(row.returning(col(Shutdown.id)))).first() is None:
         raise ShutdownAlreadyRecorded()
     return shutdown
 
