@@ -14,8 +14,18 @@ def at(month: int, day: int, hour: int = 9, minute: int = 0) -> datetime:
 
 
 BEGINS = at(4, 11)
-POOL_DOCUMENT = "鲁政办字〔2022〕1号（示例）"
-POOL_TCE = "780000.000"
+# Quota of the province for other than 两高 projects.
+_NOT_DUAL_HIGH = {"is_dual_high_barred": True}
+POOL = {
+    "account_kind": "POOL",
+    "region_code": "370500",
+    "asset": "ENERGY",
+    "quantity": "780000.000",
+    "document_no": "鲁政办字〔2022〕1号（示例）",
+    "effective_on": "2022-04-06",
+    "article": "art. 3",
+    "restrictions": _NOT_DUAL_HIGH,
+}
 
 
 @dataclass(frozen=True)
@@ -44,21 +54,22 @@ UNITS = tuple(
 )
 
 
-@dataclass(frozen=True)
-class Shutdown:
-    """Capacity that was shut, as its document says (domain: province-dispatched plant)."""
+RETIRE_BY = "2025-12-31"
+REPLACEMENT = "周边大型机组集中供热与可再生能源替代（示例）"
 
-    case: str = "PROV_DISPATCH_PLANT"
-    name: str = f"示例热电公用电厂关停{MARK}"
-    industry: str = "电力、热力生产和供应业"
-    region_code: str = "370523"
-    document_no: str = "鲁发改能源〔2022〕12号（示例）"
-    effective_on: str = "2022-05-10"
-    energy_tce: str = "90000.001"
-    coal_t: str = "300000.000"
-
-
-SHUTDOWN = Shutdown()
+# A province-dispatched public plant, as worked out in the plan's own cases.
+SHUT_UNIT = UNITS[4]
+SHUTDOWN = {
+    "case": "PROV_DISPATCH_PLANT",
+    "name": f"示例公用电厂关停{MARK}",
+    "industry": "电力、热力生产和供应业",
+    "region_code": SHUT_UNIT.region_code,
+    "document_no": "鲁发改能源〔2022〕12号（示例）",
+    "effective_on": "2022-05-10",
+    "energy_tce": "90000.001",
+    "coal_t": "300000.000",
+    "unit_id": SHUT_UNIT.unit_id,
+}
 SHUTDOWN_AT = at(5, 12)
 
 
@@ -130,10 +141,17 @@ BIDDERS = (
     ),
 )
 
-ISSUE_TCE = "30000.000"
-ISSUE_DOCUMENT = "鲁发改环资〔2022〕100号（示例）"
-ISSUE_ON = "2022-06-01"
 ISSUED = at(6, 1, 10)
+ISSUE = {
+    "account_kind": "PROVINCE",
+    "region_code": "370000",
+    "asset": "ENERGY",
+    "quantity": "30000.000",
+    "document_no": "鲁发改环资〔2022〕100号（示例）",
+    "effective_on": "2022-06-01",
+    "article": "art. 5",
+    "restrictions": _NOT_DUAL_HIGH,
+}
 
 DRAFTED = at(6, 6)
 DEPOSITS = at(6, 9, 16)

@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from marketkit.codes import CITY
+from yaosu import screen
 from yaosu.client import Client, Sent, Stopped
 from yaosu.demo import facts, quota
 from yaosu.demo.clock import Clock
@@ -38,7 +39,7 @@ async def play(gateway_url: str, services: Mapping[str, str], data_dir: Path, ke
     folder = data_dir / "demo"
     folder.mkdir(exist_ok=True, mode=0o700)
     asker = Asker(keys.signer(GATEWAY), f"/{CITY}/{GATEWAY}")
-    console = Console(highlight=False)
+    console = screen.console()
     began_s = time.monotonic()
     console.print("\n[bold]演示：2022年要素保障[/bold]（数据均为示例）")
 
