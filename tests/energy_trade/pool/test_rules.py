@@ -119,7 +119,8 @@ def test_lots_are_drawn_in_their_order() -> None:
 def test_a_draw_gives_each_all_it_asked_and_no_lot_more_than_it_has(
     lots: list[int], data: st.DataObject
 ) -> None:
-    left, asked = sum(lots), []
+    left = sum(lots)
+    asked: list[int] = []
     while left and len(asked) < 20:
         asked.append(data.draw(st.integers(1, left)))
         left -= asked[-1]
