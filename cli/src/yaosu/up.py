@@ -14,8 +14,10 @@ from rich.console import Console
 from rich.table import Table
 
 from yaosu.addresses import write_addresses
+from yaosu.client import Stopped
 from yaosu.keys import Keys
 from yaosu.processes import CannotStart
+from yaosu.screen import screen
 from yaosu.stack import Stack
 
 Play = Callable[[str, Mapping[str, str], Path, Keys], Awaitable[None]]
@@ -30,7 +32,7 @@ def up(
     """在本机启动全部服务，播放演示，Ctrl-C 停止。"""
     try:
         asyncio.run(live(data_dir, port=port, once=once, fresh=fresh))
-    except CannotStart as reason:
+    except (CannotStart, Stopped) as reason:
         typer.echo(f"\n{reason}", err=True)
         raise typer.Exit(1) from None
 
@@ -49,7 +51,7 @@ async def live(
     Raises:
         CannotStart: Saying in one line what is missing and what to type.
     """
-    console = Console(highlight=False)
+    console = screen()
     stopped = _when_signalled(console)
     house = Stack(data_dir, port=port, fresh=fresh, say=console.print, programs=programs)
     work = asyncio.create_task(_live_in(house, console, play or _demonstration(), once=once))

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from yaosu.evidence.check import Report, check
+from yaosu.screen import screen
 
 
 def verify(
@@ -19,7 +19,7 @@ def verify(
 ) -> None:
     """离线核验证据：摘要、事件链、签名、持有量守恒与每场交易的结果。"""
     report = check(file, checkpoint)
-    Console(highlight=False).print(table_of(report, file.name))
+    screen().print(table_of(report, file.name))
     if not report.is_sound:
         raise typer.Exit(1)
 
