@@ -1,4 +1,4 @@
-.PHONY: help setup check test journey up fmt
+.PHONY: help setup check test journey up fmt schemas
 
 help:  ## what can be typed
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -20,3 +20,6 @@ up:  ## the whole house on this machine
 
 fmt: setup  ## put the code in shape
 	@.venv/bin/ruff format . && .venv/bin/ruff check --fix .
+
+schemas: setup  ## write the events' JSON Schemas anew; a change of theirs is a decision
+	@.venv/bin/python -m contracts.catalogue libs/contracts/src/contracts/schemas

@@ -217,13 +217,14 @@ CREATE TABLE toy.thing (
 CREATE TABLE toy.late (
     thing text REFERENCES toy.thing DEFERRABLE INITIALLY DEFERRED
 );
+CREATE TABLE toy.repaired (at timestamptz DEFAULT now());
 GRANT USAGE ON SCHEMA toy TO yaosu_scoped, yaosu_market, yaosu_worker;
 GRANT ALL ON ALL TABLES IN SCHEMA toy TO yaosu_scoped, yaosu_market, yaosu_worker;
 """
 
 
 def with_toy(database: Migrated) -> Iterator[None]:
-    """Add a schema of two small tables: a projection, or what an action changes."""
+    """Add a schema of small tables: a projection, or what an action changes."""
     with database.superuser() as connection:
         connection.execute(TOY.encode())
     yield
@@ -235,3 +236,9 @@ def with_toy(database: Migrated) -> Iterator[None]:
 def toy(migrated: Callable[[Package], Migrated], kit_house: Database) -> Iterator[None]:
     """The toy schema in the database of `kit_house`."""
     yield from with_toy(migrated(LAND))
+
+
+@pytest.fixture
+def gateway_toy(migrated: Callable[[Package], Migrated], gateway_house: Database) -> Iterator[None]:
+    """The toy schema in the database of `gateway_house`."""
+    yield from with_toy(migrated(GATEWAY))

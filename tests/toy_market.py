@@ -3,12 +3,14 @@
 The house's clock is moved by hand: `house.fixed_instant`.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from builders import a_caller, a_lot, a_project_code, a_uscc, an_issue
+from databases import rows
 from energy_trade.policy import policy_on
 from marketkit.batch import Verdict
 from marketkit.db import Database, Session
@@ -191,6 +193,22 @@ class Room:
 
 def _registering(caller: Caller, form: OfficerIn) -> Any:
     return lambda session: notices.register_key_officer(session, caller, form)
+
+
+async def events_of(house: Database) -> list[dict[str, Any]]:
+    """What was told and not yet sequenced, in order."""
+    found = await rows(house, "SELECT event FROM outbox ORDER BY id")
+    return [json.loads(bytes(row.event)) for row in found]
+
+
+async def put_sale(house: Database, state: str) -> None:
+    """Bring the sale's row to a state, whatever way leads there."""
+    await rows(
+        house,
+        "UPDATE sale SET state = :state, state_before = 'OPEN', suspended_at = :at",
+        state=state,
+        at=ANNOUNCED,
+    )
 
 
 def bidder(number: int) -> Caller:

@@ -1,7 +1,7 @@
 import asyncio
 import json
 from collections import defaultdict
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,7 +18,6 @@ from marketkit.outbox import (
     PARTITIONS,
     Placed,
     note_sent,
-    placed,
     sequence,
     tell,
     unsent,
@@ -26,18 +25,7 @@ from marketkit.outbox import (
 from marketkit.signing import ZERO, chain_after, partition_of
 from marketkit.units import Form
 from marketkit.worker import sequence_once
-
-
-class Noted(Fact):
-    kind: ClassVar[str] = "thing.noted"
-    number: int
-    text: str = ""
-
-
-class Stepped(Noted):
-    kind: ClassVar[str] = "thing.stepped"
-    version: ClassVar[int] = 2
-    is_step: ClassVar[bool] = True
+from toys import Noted, Stepped, log_of, sequence_all
 
 
 async def note(house: Database, key: str, number: int, **said: Any) -> str:
@@ -45,13 +33,6 @@ async def note(house: Database, key: str, number: int, **said: Any) -> str:
         return await tell(session, Noted(number=number, **said), key=key)
 
     return await house.run(work)
-
-
-async def the_log(house: Database) -> dict[int, list[Placed]]:
-    async def look(session: Session) -> dict[int, list[Placed]]:
-        return {n: await placed(session, n, 1, 10_000) for n in range(PARTITIONS)}
-
-    return await house.run(look, "worker")
 
 
 def check(log: dict[int, list[Placed]]) -> list[dict[str, Any]]:
@@ -68,22 +49,15 @@ def check(log: dict[int, list[Placed]]) -> list[dict[str, Any]]:
     return told
 
 
-async def sequence_all(house: Database) -> int:
-    total = 0
-    while moved := await sequence_once(house):
-        total += moved
-    return total
-
-
 async def test_an_event_says_who_what_and_when(kit_house: Database) -> None:
     async def work(session: Session) -> str:
-        fact = Noted(number=7, text="示例")
+        fact = Noted(number=7, fault="示例")
         return await tell(session, fact, key="k", region_code="370502", policy_version="v1")
 
     kit_house.fixed_instant = NOON
     event_id = await kit_house.run(work, actor="issuer|someone")
     await sequence_all(kit_house)
-    ((event,),) = (found for found in (await the_log(kit_house)).values() if found)
+    ((event,),) = (found for found in (await log_of(kit_house)).values() if found)
     assert event.source == "/370500/land-index"
     assert json.loads(event.event) == {
         "specversion": "1.0",
@@ -98,7 +72,7 @@ async def test_an_event_says_who_what_and_when(kit_house: Database) -> None:
         "actor": "issuer|someone",
         "regioncode": "370502",
         "policyversion": "v1",
-        "data": {"number": 7, "text": "示例"},
+        "data": {"number": 7, "fault": "示例"},
     }
     assert "示例".encode() in event.event
 
@@ -119,7 +93,7 @@ async def test_a_key_keeps_its_order_and_every_chain_its_continuity(kit_house: D
     for number in range(40, 60):
         await note(kit_house, f"key-{number % 9}", number)
         await sequence_once(kit_house)
-    told = check(await the_log(kit_house))
+    told = check(await log_of(kit_house))
     by_key = defaultdict(list)
     for event in told:
         by_key[event["partitionkey"]].append(event["data"]["number"])
@@ -137,7 +111,7 @@ async def test_a_rolled_back_action_tells_nothing(kit_house: Database) -> None:
         await kit_house.run(work)
     await note(kit_house, "k", 2)
     assert await sequence_all(kit_house) == 1
-    told = check(await the_log(kit_house))
+    told = check(await log_of(kit_house))
     assert [event["data"]["number"] for event in told] == [2]
 
 
@@ -160,7 +134,7 @@ async def test_two_sequencers_at_once_leave_no_gap_and_no_double(kit_house: Data
         await asyncio.gather(*writers)
         ended.set()
     assert sum(sequencer.result() for sequencer in sequencers) == 150
-    told = check(await the_log(kit_house))
+    told = check(await log_of(kit_house))
     numbers = defaultdict(list)
     for event in told:
         numbers[event["partitionkey"]].append(event["data"]["number"])
@@ -182,7 +156,7 @@ async def test_a_slow_transactions_fact_is_not_lost(kit_house: Database) -> None
         assert await sequence_once(kit_house) == 1
         may_commit.set()
     assert await sequence_once(kit_house) == 1
-    assert len(check(await the_log(kit_house))) == 2
+    assert len(check(await log_of(kit_house))) == 2
 
 
 async def test_whoever_does_not_hold_the_heads_writes_nothing(kit_house: Database) -> None:
@@ -210,12 +184,12 @@ async def test_an_event_beyond_512_kb_is_refused_with_all_its_action_did(
 ) -> None:
     async def work(session: Session) -> None:
         await tell(session, Noted(number=1), key="k")
-        await tell(session, Noted(number=2, text="x" * EVENT_BYTES_MAX), key="k")
+        await tell(session, Noted(number=2, fault="x" * EVENT_BYTES_MAX), key="k")
 
     with pytest.raises(IntegrityError):
         await kit_house.run(work)
     assert await sequence_all(kit_house) == 0
-    await note(kit_house, "k", 3, text="x" * (EVENT_BYTES_MAX - 1_000))
+    await note(kit_house, "k", 3, fault="x" * (EVENT_BYTES_MAX - 1_000))
     assert await sequence_all(kit_house) == 1
 
 
@@ -226,7 +200,7 @@ async def test_more_than_a_batch_takes_several_turns(kit_house: Database) -> Non
 
     await kit_house.run(many)
     assert [await sequence_once(kit_house) for _ in range(3)] == [500, 1, 0]
-    told = check(await the_log(kit_house))
+    told = check(await log_of(kit_house))
     assert [event["data"]["number"] for event in told] == list(range(501))
 
 
@@ -305,13 +279,13 @@ async def test_facts_are_forms(kit_house: Database) -> None:
 
 async def test_the_bytes_in_the_log_are_those_that_were_told(kit_house: Database) -> None:
     async def work(session: Session) -> bytes:
-        await tell(session, Noted(number=1, text='"\\/ \u2028 引号'), key="k")
+        await tell(session, Noted(number=1, fault='"\\/ \u2028 引号'), key="k")
         found = await session.connection()
         return bytes((await found.exec_driver_sql("SELECT event FROM outbox")).scalar_one())
 
     told = await kit_house.run(work, "worker")
     await sequence_all(kit_house)
-    ((event,),) = (found for found in (await the_log(kit_house)).values() if found)
+    ((event,),) = (found for found in (await log_of(kit_house)).values() if found)
     assert event.event == told
 
 

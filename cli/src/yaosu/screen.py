@@ -1,11 +1,11 @@
-"""The console of our commands: wide where no terminal says how wide it is, so nothing is cut."""
+"""Where commands print: as wide as the terminal, and wide enough for our tables in a file."""
+
+import sys
 
 from rich.console import Console
 
-WIDTH = 120
+FILE_COLUMNS = 132
 
 
-def screen() -> Console:
-    """A console for tables in Chinese; into a file or a pipe it writes 120 columns."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=WIDTH)
+def console() -> Console:
+    return Console(highlight=False, width=None if sys.stdout.isatty() else FILE_COLUMNS)

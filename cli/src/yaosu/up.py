@@ -13,11 +13,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from yaosu import screen
 from yaosu.addresses import write_addresses
 from yaosu.client import Stopped
 from yaosu.keys import Keys
 from yaosu.processes import CannotStart
-from yaosu.screen import screen
 from yaosu.stack import Stack
 
 Play = Callable[[str, Mapping[str, str], Path, Keys], Awaitable[None]]
@@ -51,7 +51,7 @@ async def live(
     Raises:
         CannotStart: Saying in one line what is missing and what to type.
     """
-    console = screen()
+    console = screen.console()
     stopped = _when_signalled(console)
     house = Stack(data_dir, port=port, fresh=fresh, say=console.print, programs=programs)
     work = asyncio.create_task(_live_in(house, console, play or _demonstration(), once=once))
@@ -101,13 +101,13 @@ def _demonstration() -> Play | None:
 
 
 def table_of_urls(house: Stack) -> Table:
-    """Where to look: portal, documents and metrics of each service."""
-    table = Table(title="要素市场 Yaosu", title_justify="left")
-    for heading in ("服务", "入口", "接口文档", "指标"):
-        table.add_column(heading, no_wrap=True, overflow="ignore")
-    table.add_row("门户", f"[bold]{house.gateway_url}/[/bold]", "", "")
+    """Where to look: portal, then API documents and metrics of each service."""
+    table = Table(title="要素市场 Yaosu", title_justify="left", show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, overflow="ignore")
+    table.add_row("门户", f"[bold]{house.gateway_url}/[/bold]")
     for service in house.services.values():
-        inner = service.inner_url
-        table.add_row(service.title, service.api_url, f"{inner}/docs", f"{inner}/metrics")
-    table.caption = f"数据 {house.data_dir}    日志 {house.data_dir / 'logs'}"
+        table.add_row(f"{service.title} 接口文档", f"{service.inner_url}/docs")
+        table.add_row(f"{service.title} 指标", f"{service.inner_url}/metrics")
+    table.add_row("数据与日志", str(house.data_dir))
     return table

@@ -7,8 +7,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from yaosu import screen
 from yaosu.evidence.check import Report, check
-from yaosu.screen import screen
 
 
 def verify(
@@ -19,7 +19,7 @@ def verify(
 ) -> None:
     """离线核验证据：摘要、事件链、签名、持有量守恒与每场交易的结果。"""
     report = check(file, checkpoint)
-    screen().print(table_of(report, file.name))
+    screen.console().print(table_of(report, file.name))
     if not report.is_sound:
         raise typer.Exit(1)
 

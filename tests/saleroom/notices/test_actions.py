@@ -1,7 +1,6 @@
 """A sale on paper, announced, suspended, resumed, archived; and its clock."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -37,6 +36,8 @@ from toy_market import (
     TOY,
     Room,
     a_draft,
+    events_of,
+    put_sale,
 )
 
 ALL_STATES = (
@@ -73,32 +74,16 @@ async def run(room: Room, step: Step) -> SaleRef:
     return await room.house.run(lambda s: step(s, room.sale_id))
 
 
-async def put(room: Room, state: str) -> None:
-    """Bring the sale's row to a state, whatever way leads there."""
-    await rows(
-        room.house,
-        "UPDATE sale SET state = :state, state_before = 'OPEN', suspended_at = :at",
-        state=state,
-        at=ANNOUNCED,
-    )
-
-
-async def told(house: Database) -> list[dict[str, Any]]:
-    """What stands in the outbox, in order."""
-    found = await rows(house, "SELECT event FROM outbox ORDER BY id")
-    return [json.loads(bytes(row.event)) for row in found]
-
-
 async def kinds(house: Database) -> list[str]:
     return [
         event["type"].removeprefix("yaosu.energy.").removesuffix(".v1")
-        for event in await told(house)
+        for event in await events_of(house)
     ]
 
 
 async def test_a_draft_holds_nothing_and_says_little(room: Room) -> None:
     await room.draft()
-    (event,) = await told(room.house)
+    (event,) = await events_of(room.house)
     assert event["type"] == "yaosu.energy.sale.drafted.v1"
     assert event["data"] == {"title": "能耗指标竞购公告", "format": "SEALED"}
     assert await rows(room.house, "SELECT 1 FROM hold") == []
@@ -120,7 +105,7 @@ async def test_an_announcement_holds_the_supply_and_publishes_the_key(room: Room
     assert (sale.state, sale.announced_at) == ("ANNOUNCED", ANNOUNCED)
     held = await rows(room.house, "SELECT account, quantity, remaining, key FROM hold")
     assert [tuple(row) for row in held] == [(STORE, 10_000_000, 10_000_000, sale.id)]
-    event = (await told(room.house))[-1]
+    event = (await events_of(room.house))[-1]
     assert event["type"] == "yaosu.energy.sale.announced.v1"
     assert event["partitionkey"] == sale.id
     assert event["policyversion"] == sale.policy_version
@@ -209,14 +194,14 @@ async def test_supply_out_of_barred_lots_bars_dual_high_buyers(room: Room) -> No
     room.at(ANNOUNCED)
     await run(room, announce)
     assert (await room.sale()).is_dual_high_barred
-    assert (await told(room.house))[-1]["data"]["terms"]["is_dual_high_barred"] is True
+    assert (await events_of(room.house))[-1]["data"]["terms"]["is_dual_high_barred"] is True
 
 
 @pytest.mark.parametrize("state", ALL_STATES)
 @pytest.mark.parametrize("step", STEPS)
 async def test_each_step_is_allowed_in_its_states_only(room: Room, step: str, state: str) -> None:
     await room.draft()
-    await put(room, state)
+    await put_sale(room.house, state)
     room.at(ANNOUNCED)
     action, allowed = STEPS[step]
     if state in allowed:
@@ -282,7 +267,7 @@ async def test_a_clock_that_stood_still_tells_both_steps(room: Room) -> None:
     room.at(CLOSES + DAY)
     await room.house.run(actions.advance_due, "worker")
     assert (await kinds(room.house))[-2:] == ["sale.opened_for_bids", "sale.closed"]
-    assert (await told(room.house))[-1]["data"]["closed_at"].startswith("2022-10-21T09:00:00")
+    assert (await events_of(room.house))[-1]["data"]["closed_at"].startswith("2022-10-21T09:00:00")
 
 
 async def test_ten_clocks_tell_each_step_once(room: Room) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from marketkit.codes import CITY
+from yaosu import screen
 from yaosu.client import Client, Sent, Stopped
 from yaosu.demo import facts, quota
 from yaosu.demo.clock import Clock
@@ -17,7 +18,6 @@ from yaosu.demo.tables import read_ledger, read_sale, table_of_bids, table_of_le
 from yaosu.evidence.check import check
 from yaosu.evidence.collect import Asker, export, is_signed
 from yaosu.keys import GATEWAY, Keys
-from yaosu.screen import screen
 from yaosu.verify import table_of
 
 
@@ -40,7 +40,7 @@ async def play(gateway_url: str, services: Mapping[str, str], data_dir: Path, ke
     folder = data_dir / "demo"
     folder.mkdir(exist_ok=True, mode=0o700)
     asker = Asker(keys.signer(GATEWAY), f"/{CITY}/{GATEWAY}")
-    console = screen()
+    console = screen.console()
     began_s = time.monotonic()
     console.print("\n[bold]演示：2022年要素保障[/bold]（时钟为演示时钟，名称与文号均为示例）")
     async with (

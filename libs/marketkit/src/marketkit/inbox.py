@@ -13,11 +13,18 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from prometheus_client import Counter, Gauge
 from sqlalchemy import LargeBinary, SmallInteger, UniqueConstraint
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlmodel import Field, col, select
 
 from marketkit.db import KitTable, Minor, Session, new_id, sql
-from marketkit.errors import Refusal
+from marketkit.errors import DEFECTS, Refusal
 from marketkit.facts import Fact
 from marketkit.outbox import PARTITIONS, Placed
 from marketkit.signing import ZERO, chain_after, same
@@ -64,11 +71,14 @@ class Waiting(Exception):
         self.key = key
 
 
-# What a defect or an unknown shape raises; a broken link or a timeout is not among them.
-POISON = (
-    ValueError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError,
-    RuntimeError, Refusal, IntegrityError, Waiting,
-)  # fmt: skip
+# What a defect or an unknown shape raises; what only passes by is raised again.
+POISON = (*DEFECTS, Refusal, SQLAlchemyError, Waiting)
+_DEFECTS_OF_SQL = (IntegrityError, DataError, ProgrammingError)
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether the same may succeed later: a broken link, a timeout, a deadlock, a full pool."""
+    return isinstance(error, DBAPIError | PoolTimeout) and not isinstance(error, _DEFECTS_OF_SQL)
 
 
 @dataclass(frozen=True)
@@ -242,19 +252,22 @@ async def try_apply(session: Session, reactions: Reactions, event: Placed) -> Pa
         async with session.begin_nested():
             await reactions.apply(session, event)
             await session.flush()
-    except DBAPIError as error:
-        if not isinstance(error, IntegrityError):
-            raise
-        return _parked(event, _key_of(event), "BROKEN", error=type(error.orig).__name__)
     except Waiting as wait:
         return _parked(event, _key_of(event), "WAITING", waits_for=wait.key)
     except POISON as error:
+        if is_passing(error):
+            raise
+        if isinstance(error, DBAPIError):  # its text would quote the row
+            return _parked(event, _key_of(event), "BROKEN", error=type(error.orig).__name__)
         return _parked(event, _key_of(event), "BROKEN", error=f"{type(error).__name__}: {error}")
     return None
 
 
 def _key_of(event: Placed) -> str:
-    key: str = json.loads(event.event)["partitionkey"]
+    try:
+        key: str = json.loads(event.event)["partitionkey"]
+    except (ValueError, LookupError, TypeError):
+        return ""  # of an event that cannot be read; applying it says why
     return key
 
 

@@ -11,14 +11,16 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlmodel import Field, func, select
 
 from marketkit.db import Database, KitTable, Minor, Session
-from marketkit.feed import Feed, Heads
+from marketkit.feed import Feed, FeedDown, Heads
 from marketkit.inbox import (
+    FORKED,
     PARKED,
     POISON,
     Parked,
     Position,
     Reactions,
     Taken,
+    is_passing,
     mark_forked,
     positions_of,
     rebuild,
@@ -63,10 +65,18 @@ class Reader:
         for partition, events in batches.items():
             taken = await self._take(events)
             if taken.has_hole or taken.is_broken_chain:
-                await self.follow(partition)
+                await self._heal(partition)
+
+    async def _heal(self, partition: int) -> None:
+        try:
+            await self.follow(partition)
+        except FeedDown as error:
+            # What other sources' records bring must not wait for this one; compare() goes on.
+            log.warning("hole_left", source=self.feed.source, reason=str(error))
 
     def _read(self, hint: Hint) -> tuple[Placed, bytes] | None:
-        headers = dict(hint.headers)
+        # Values may be missing, whatever their type says.
+        headers = {name: value or b"" for name, value in hint.headers}
         try:
             event = Placed(
                 self.feed.source,
@@ -86,6 +96,8 @@ class Reader:
                 lambda session: take_in(session, self.reactions, events, self.mac_key), "worker"
             )
         except POISON as error:
+            if is_passing(error):
+                raise
             log.warning("batch_taken_singly", source=self.feed.source, reason=type(error).__name__)
         return await self.house.run(
             lambda session: take_in(session, self.reactions, events, self.mac_key, singly=True),
@@ -110,8 +122,9 @@ class Reader:
 
     async def compare(self) -> None:
         """Hold the owner's heads against our positions: follow, rebuild, or stop the source."""
-        heads = await self.feed.heads()
+        # Positions first: they are never ahead of heads asked for later.
         positions = await self._positions()
+        heads = await self.feed.heads()
         LAG.labels(self.feed.source).set(
             sum(max(0, heads.by_partition[n].sequence - at.sequence) for n, at in positions.items())
         )
@@ -127,6 +140,7 @@ class Reader:
         ):
             await self._fork()
         positions = await self._positions()
+        FORKED.labels(self.feed.source).set(any(at.is_forked for at in positions.values()))
         for number, at in positions.items():
             if not at.is_forked and heads.by_partition[number].sequence > at.sequence:
                 await self.follow(number)

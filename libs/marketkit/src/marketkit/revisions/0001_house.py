@@ -262,8 +262,10 @@ def _grant_ledger() -> None:
     grant("lot", scoped="SELECT", market="SELECT, INSERT", worker="SELECT")
     for table in ("transfer", "movement"):
         grant(table, market="SELECT, INSERT", worker="SELECT, INSERT")
-    for table in ("balance", "hold"):
-        grant(table, scoped="SELECT", market="SELECT, INSERT, UPDATE", worker="SELECT, UPDATE")
+    # The clock gives back what a failed sale held: a booking makes its balances first.
+    everything = "SELECT, INSERT, UPDATE"
+    grant("balance", scoped="SELECT", market=everything, worker=everything)
+    grant("hold", scoped="SELECT", market=everything, worker="SELECT, UPDATE")
     row_security("account", region="region_code", uscc="uscc")
     own = "(SELECT a.{0} FROM account a WHERE a.id = account)"
     for table in ("balance", "hold"):

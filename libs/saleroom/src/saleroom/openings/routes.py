@@ -10,6 +10,7 @@ from marketkit.identity import Caller
 from marketkit.signing import b64, canonical
 from marketkit.units import Form, Instant
 from saleroom.markets import Market
+from saleroom.notices.routes import open_at_the_city
 from saleroom.notices.tables import SaleOfficer
 from saleroom.openings import actions
 from saleroom.openings.actions import OpeningRef, ShareIn, ShareOut
@@ -41,7 +42,7 @@ class OpeningOut(Form):
 
 def routes(market: Market) -> APIRouter:
     router = APIRouter(tags=["openings"])
-    center = open_to("trading_center")
+    center = open_at_the_city("trading_center")
     officer = open_to("key_officer")
 
     @router.post(OPENINGS + "/requests", status_code=201, response_model=RequestOut, **center)
