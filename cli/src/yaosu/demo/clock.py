@@ -4,7 +4,7 @@ By the inner ports, in a service's name: no user of the house can move it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -35,7 +35,16 @@ class Clock:
 
     inner_urls: Mapping[str, str]
     asker: Asker
+    at: datetime | None = None
     is_over: bool = False
+    _http: httpx.AsyncClient = field(init=False)
+
+    async def __aenter__(self) -> "Clock":
+        self._http = httpx.AsyncClient(timeout=10, trust_env=False)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.aclose()
 
     async def begin(self, instant: datetime, *, has_begun: bool) -> None:
         """Set the clocks to where the demonstration begins, unless it has begun.
@@ -43,6 +52,7 @@ class Clock:
         Raises:
             ClockNotMovable: The house has told something else already.
         """
+        self.at = instant
         if has_begun:
             stands = [await self._stands(url) for url in self.inner_urls.values()]
             self.is_over = not any(clock["is_moved"] for clock in stands)
@@ -52,6 +62,7 @@ class Clock:
 
     async def move(self, instant: datetime) -> None:
         """Move to this instant, where it is still to come."""
+        self.at = instant
         if self.is_over:
             return
         for url in self.inner_urls.values():
@@ -80,8 +91,7 @@ class Clock:
     async def _ask(self, method: str, url: str, to: datetime | None = None) -> dict[str, Any]:
         headers = {"Authorization": f"Bearer {self.asker.token()}"}
         body = {"to": format_instant(to)} if to else None
-        async with httpx.AsyncClient(timeout=10, headers=headers) as client:
-            answer = await client.request(method, f"{url}/v1/clock", json=body)
+        answer = await self._http.request(method, f"{url}/v1/clock", json=body, headers=headers)
         if answer.status_code == httpx.codes.CONFLICT:
             raise ClockNotMovable("演示从2022年开始，须在新数据上播放，请执行：./run --fresh")
         answer.raise_for_status()
