@@ -5,7 +5,7 @@ A bid's route shows in no metric and no log of the gateway either.
 
 import asyncio
 import secrets
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 import httpx
@@ -186,11 +186,16 @@ def _rest_s() -> float:
     return 1.5 + secrets.randbelow(1000) / 1000
 
 
-def routes(upstreams: Mapping[str, Upstream]) -> APIRouter:
+def upstreams(settings: Mapping[str, UpstreamSettings]) -> list[Upstream]:
+    return [Upstream(market, at) for market, at in settings.items()]
+
+
+def routes(upstreams: Sequence[Upstream]) -> APIRouter:
     """`/v1/<market>/…` and `/v1/trials/<name>`, as far as the services call them public."""
     router = APIRouter(tags=["commands"], include_in_schema=False)
     methods = [method.upper() for method in METHODS]
-    for upstream in upstreams.values():
+    by_market = {upstream.market: upstream for upstream in upstreams}
+    for upstream in upstreams:
         router.add_api_route(
             f"/v1/{upstream.market}/{{path:path}}",
             _forwarder(upstream),
@@ -201,7 +206,7 @@ def routes(upstreams: Mapping[str, Upstream]) -> APIRouter:
 
     @router.post("/v1/trials/{name}", **open_to("anyone"))
     async def try_rule(request: Request, name: str) -> Response:
-        upstream = upstreams.get(TRIAL_MARKETS.get(name.partition(".")[0], ""))
+        upstream = by_market.get(TRIAL_MARKETS.get(name.partition(".")[0], ""))
         if upstream is None:
             raise TrialUnknown()
         return await _forward(request, upstream, "")
