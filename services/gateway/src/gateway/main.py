@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import cast
 
 from fastapi import FastAPI
@@ -9,6 +10,7 @@ from fastapi import FastAPI
 from gateway.board import routes as board
 from gateway.commands import routes as commands
 from gateway.logins import routes as logins
+from gateway.pages import routes as pages
 from gateway.settings import Settings
 from gateway.streams import routes as streams
 from marketkit.program import Parts
@@ -23,6 +25,7 @@ def create_app(parts: Parts) -> FastAPI:
         streams.routes(parts.house, settings.sources, parts.mac_key, parts.stopping.is_set),
         board.routes(settings.sources),
         commands.routes(upstreams),
+        pages.routes(settings.sources, partial(commands.title_of, upstreams)),
     ]
 
     @asynccontextmanager

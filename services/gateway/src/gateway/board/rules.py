@@ -26,7 +26,7 @@ SEALED_STATES = ("ANNOUNCED", "OPEN", "CLOSED", "SUSPENDED")
 ENDED_STATES = ("SETTLED", "ARCHIVED", "FAILED", "CANCELLED")
 
 UNIT_TITLES = {"tce": "吨标准煤", "t": "吨", "t/a": "吨/年", "mu": "亩"}
-ASSET_TITLES = {"ENERGY": "用能权指标（能耗）", "COAL": "煤炭消费指标"}
+ASSET_TITLES = {"ENERGY": "能耗指标", "COAL": "煤炭消费指标"}
 
 ANNOUNCEMENT_TITLES = {
     "SALE": "竞购公告",
