@@ -154,17 +154,26 @@ def _sync_folder(folder: Path) -> None:
 
 @dataclass
 class Client:
-    """Commands and questions to one gateway; `async with` it."""
+    """Commands and questions to one gateway; `async with` it.
+
+    Args:
+        patience_s: How long an outcome may stay unknown.
+        trust_env: Whether a proxy of the environment is used; not to this machine itself.
+    """
 
     gateway_url: str
     sent: Sent
     transport: httpx.AsyncBaseTransport | None = None
     patience_s: float = PATIENCE_S
+    trust_env: bool = True
     _http: httpx.AsyncClient = field(init=False)
 
     async def __aenter__(self) -> "Client":
         self._http = httpx.AsyncClient(
-            base_url=self.gateway_url, timeout=TIMEOUT_S, transport=self.transport
+            base_url=self.gateway_url,
+            timeout=TIMEOUT_S,
+            transport=self.transport,
+            trust_env=self.trust_env,
         )
         return self
 

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from yaosu import screen
 from yaosu.addresses import write_addresses
+from yaosu.client import Stopped
 from yaosu.keys import Keys
 from yaosu.processes import CannotStart
 from yaosu.stack import Stack
@@ -31,7 +32,7 @@ def up(
     """在本机启动全部服务，播放演示，Ctrl-C 停止。"""
     try:
         asyncio.run(live(data_dir, port=port, once=once, fresh=fresh))
-    except CannotStart as reason:
+    except (CannotStart, Stopped) as reason:
         typer.echo(f"\n{reason}", err=True)
         raise typer.Exit(1) from None
 

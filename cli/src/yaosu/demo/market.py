@@ -139,7 +139,7 @@ class Sale:
                     own_key(self._key_file(number)),
                     token=self.desk.token(KEY_OFFICERS[number]),
                 )
-        await self._until(self._has_result, "开标结果")
+        await until(self._has_result, "开标结果")
         self.say("三名密钥管理员提交份额，报价解封，成交结果已算出")
 
     async def _until_session(self) -> None:
@@ -147,17 +147,10 @@ class Sale:
             opening = await self.desk.ask(KEY_OFFICERS[0], f"{self.path}/opening")
             return bool(opening.get("session_key"))
 
-        await self._until(has_session, "开标会话")
+        await until(has_session, "开标会话")
 
     async def _has_result(self) -> bool:
         return (await self.notice())["state"] in OPENED - {"OPENED"}
-
-    async def _until(self, has_happened: Callable[[], Awaitable[bool]], what: str) -> None:
-        deadline = time.monotonic() + WAIT_S
-        while not await has_happened():
-            if time.monotonic() > deadline:
-                raise StillWaiting(f"等待{what}超过 {WAIT_S:.0f} 秒，请查看日志")
-            await asyncio.sleep(0.2)
 
     async def settle(self) -> None:
         """Confirm, sign, pay, deliver, archive: the treasury's receipt comes before the quota."""
@@ -198,3 +191,16 @@ class Sale:
         }
         path, key = f"{self._contract_path(bidder)}/payments", f"sale/payment/{bidder.uscc}"
         await self.desk.act(CENTER[1], path, form, key=key)
+
+
+async def until(has_happened: Callable[[], Awaitable[bool]], what: str) -> None:
+    """Return once something has happened that the house does by itself.
+
+    Raises:
+        StillWaiting: It has not within a minute.
+    """
+    deadline = time.monotonic() + WAIT_S
+    while not await has_happened():
+        if time.monotonic() > deadline:
+            raise StillWaiting(f"等待{what}超过 {WAIT_S:.0f} 秒，请查看日志")
+        await asyncio.sleep(0.2)

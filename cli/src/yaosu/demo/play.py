@@ -2,8 +2,10 @@
 
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
+import stamina
 from rich.console import Console
 
 from marketkit.codes import CITY
@@ -11,11 +13,11 @@ from yaosu import screen
 from yaosu.client import Client, Sent, Stopped
 from yaosu.demo import facts, quota
 from yaosu.demo.clock import Clock
-from yaosu.demo.market import Sale
+from yaosu.demo.market import Sale, until
 from yaosu.demo.people import Desk
 from yaosu.demo.tables import read_ledger, read_sale, table_of_bids, table_of_ledger
 from yaosu.evidence.check import check
-from yaosu.evidence.collect import Asker, export
+from yaosu.evidence.collect import Asker, CannotExport, export, is_signed
 from yaosu.keys import GATEWAY, Keys
 from yaosu.verify import table_of
 
@@ -41,20 +43,25 @@ async def play(gateway_url: str, services: Mapping[str, str], data_dir: Path, ke
     asker = Asker(keys.signer(GATEWAY), f"/{CITY}/{GATEWAY}")
     console = screen.console()
     began_s = time.monotonic()
-    console.print("\n[bold]演示：2022年要素保障[/bold]（数据均为示例）")
+    console.print("\n[bold]演示：2022年要素保障[/bold]（时钟为演示时钟，名称与文号均为示例）")
+    async with (
+        Client(gateway_url, Sent(folder / "sent"), trust_env=False) as client,
+        Clock(services, asker) as clock,
+    ):
 
-    def say(line: str) -> None:
-        console.print(f"  [green]✓[/green] {line}", soft_wrap=True)
+        def say(line: str) -> None:
+            console.print(
+                f"  [green]✓[/green] [dim]{clock.at:%Y-%m-%d}[/dim] {line}", soft_wrap=True
+            )
 
-    async with Client(gateway_url, Sent(folder / "sent")) as client:
         desk = Desk(client)
-        clock = Clock(services, asker)
         await clock.begin(facts.BEGINS, has_begun=quota.has_begun(client.sent))
         await quota.play(desk, clock, say)
         sale = Sale(desk, clock, folder / "officers", say)
         for act in (sale.announce, sale.enter, sale.bid, sale.open, sale.settle):
             await act()
         await clock.end()
+    await until(partial(is_signed, services["energy"], asker), "检查点签名")
     await _show(console, folder, services, asker, sale)
     console.print(f"成交公告 {gateway_url}/sales/{sale.sale_id}", soft_wrap=True)
     console.print(f"演示用时 {time.monotonic() - began_s:.1f} 秒\n")
@@ -64,7 +71,9 @@ async def _show(
     console: Console, folder: Path, services: Mapping[str, str], asker: Asker, sale: Sale
 ) -> None:
     file = folder / "evidence.zip"
-    await export(file, services, asker)
+    async for attempt in stamina.retry_context(on=CannotExport, timeout=60, attempts=None):
+        with attempt:
+            await export(file, services, asker)
     console.print(table_of_bids(read_sale(file, sale.sale_id)))
     console.print(table_of_ledger(read_ledger(file, sale.sale_id)))
     report = check(file)

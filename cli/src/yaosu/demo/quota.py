@@ -19,8 +19,8 @@ Say = Callable[[str], None]
 
 
 def has_begun(sent: Sent) -> bool:
-    """Whether the first command of the demonstration was answered in an earlier life."""
-    return sent.answer(f"demo/{FIRST}") is not None
+    """Whether the first command of the demonstration was sent in an earlier life."""
+    return sent.request(f"demo/{FIRST}") is not None
 
 
 async def play(desk: Desk, clock: Clock, say: Say) -> None:
@@ -56,9 +56,10 @@ async def _register(desk: Desk, say: Say) -> None:
 
 async def _shut_down(desk: Desk, say: Say) -> None:
     shutdown = await desk.act(BUREAU[0], f"{ENERGY}/shutdowns", SHUTDOWN, key="shutdown")
-    left = sum(Decimal(unit.capacity_mw) for unit in UNITS if unit is not facts.SHUT_UNIT)
+    running = [unit for unit in UNITS if unit is not facts.SHUT_UNIT]
+    left = f"{sum(Decimal(unit.capacity_mw) for unit in running):,}"
     region = REGION_NAMES[facts.SHUT_UNIT.region_code]
-    say(f"关停 {region}{facts.SHUT_UNIT.name}，台账余 {len(UNITS) - 1} 台、{left} 兆瓦")
+    say(f"关停 {region}{facts.SHUT_UNIT.name}，台账余 {len(running)} 台、{left} 兆瓦")
     for split in shutdown["splits"]:
         say(f"  {_split(split)}")
 

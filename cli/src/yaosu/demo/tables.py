@@ -63,14 +63,16 @@ def table_of_ledger(ledger: Ledger) -> Table:
     """Who holds how much, before the sale and after it; the sums stay what they were."""
     table = Table(title="台账：竞购前后（由全部变动累计得出）", title_justify="left")
     for heading in ("指标", "持有人"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for heading in ("竞购前", "竞购后", "变动"):
         table.add_column(heading, justify="right", no_wrap=True)
     places = ledger.before.keys() | ledger.after.keys()
     for asset in sorted({asset for asset, _ in places}, reverse=True):
         accounts = [account for held, account in places if held == asset]
+        name = ASSET_NAMES[asset]
         for account in sorted(filter(_is_holder, accounts), key=_order):
-            table.add_row(ASSET_NAMES[asset], holder_name(account), *_row(ledger, asset, account))
+            table.add_row(name, holder_name(account), *_row(ledger, asset, account))
+            name = ""
         table.add_row("", "合计", *_sums(ledger, asset), style="bold", end_section=True)
     return table
 
@@ -128,7 +130,8 @@ def table_of_bids(sale: Mapping[str, Any]) -> Table:
     table = Table(title=f"开标结果：成交价 {result['clearing_price_yuan']} 元/吨标准煤")
     table.title_justify = "left"
     for heading in ("竞买人", "报价（元）", "申购量", "成交量", "价款（元）", "结果"):
-        table.add_column(heading, justify="left" if heading in {"竞买人", "结果"} else "right")
+        is_text = heading in {"竞买人", "结果"}
+        table.add_column(heading, justify="left" if is_text else "right", overflow="fold")
     awards = {award["bid_id"]: award for award in result["awards"]}
     codes = {step["bid_id"]: step["code"] for step in result["rejected"]}
     for bid in sale["bids"]:
