@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from builders import MAC_KEY, Trust
+from builders import MAC_KEY, NOON, Trust
 from chromium import Tab, chromium
 from contracts import sale as told
 from gateway.board import routes as board
@@ -20,7 +20,7 @@ from marketkit.facts import Fact
 from marketkit.strict_http import StrictHttp
 from marketkit.units import format_instant
 from marketkit.web import create_app
-from sale_story import NOON, SALE, Story
+from sale_story import SALE, Story
 from told_board import ENERGY, Teller
 
 pytestmark = pytest.mark.slow
