@@ -1,7 +1,7 @@
 """Facts as the gateway hears them, straight into its projections."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from builders import NOON
@@ -12,6 +12,17 @@ from marketkit.outbox import PARTITIONS, Placed
 from marketkit.signing import ZERO, partition_of
 
 ENERGY = "/370500/energy-trade"
+EMISSION = "/370500/emission-trade"
+
+
+async def hear(house: Database, events: Sequence[Placed]) -> None:
+    """React to events in the order given, as the reader does: in one transaction."""
+
+    async def react(session: Session) -> None:
+        for event in events:
+            await REACTIONS.apply(session, event)
+
+    await house.run(react, "worker")
 
 
 class Teller:
@@ -25,21 +36,18 @@ class Teller:
         self._heads = dict.fromkeys(range(PARTITIONS), 0)
 
     async def tell(self, facts: Iterable[tuple[str, Fact]]) -> None:
-        """React to each fact; key and fact, in order."""
-        events = [self._placed(key, fact) for key, fact in facts]
+        """Key and fact, in order; heard at once."""
+        await hear(self.house, self.events(facts))
 
-        async def react(session: Session) -> None:
-            for event in events:
-                await REACTIONS.apply(session, event)
-
-        await self.house.run(react, "worker")
+    def events(self, facts: Iterable[tuple[str, Fact]]) -> list[Placed]:
+        return [self._placed(key, fact) for key, fact in facts]
 
     def _placed(self, key: str, fact: Fact) -> Placed:
         partition = partition_of(key, PARTITIONS)
         self._heads[partition] += 1
         self._at += timedelta(minutes=1)
         event = {
-            "id": f"event-{partition}-{self._heads[partition]}",
+            "id": f"{self.market}-{partition}-{self._heads[partition]}",
             "type": fact.type_in(self.market),
             "subject": key,
             "partitionkey": key,
