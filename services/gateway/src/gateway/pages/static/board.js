@@ -4,6 +4,7 @@
   "use strict";
   var main = document.querySelector("main[data-live]");
   if (!main || !window.fetch || !window.DOMParser) return;
+  var ASK_MS = 15000;
   var sale = main.getAttribute("data-live");
   var waiting = null;
   var polling = null;
@@ -30,10 +31,10 @@
         if (found && found.innerHTML !== main.innerHTML) {
           main.innerHTML = found.innerHTML;
           document.title = fresh.title;
-          say("本页已于 " + new Date().toLocaleTimeString("zh-CN", { hour12: false }) + " 自动更新");
+          say("本页已于 " + new Date().toLocaleTimeString("zh-CN", { hour12: false }) + " 自动更新。");
         }
       })
-      .catch(function () { say("暂时连不上，将自动重试"); })
+      .catch(function () { say("暂时连不上，将自动重试。"); })
       .then(function () {
         asking = false;
         if (again) { again = false; soon(); }
@@ -46,7 +47,7 @@
   }
 
   function poll() {
-    if (polling === null) polling = window.setInterval(refresh, 15000);
+    if (polling === null) polling = window.setInterval(refresh, ASK_MS);
   }
 
   function changed(event) {
@@ -55,21 +56,40 @@
     if (!sale || !told.sale_id || told.sale_id === sale) soon();
   }
 
-  if (!window.EventSource) { poll(); return; }
-  var stream = new EventSource("/v1/board/stream");
-  var isOpen = false;
-  stream.onopen = function () {
-    // What changed while nobody listened is seen by looking once.
-    if (polling !== null) { window.clearInterval(polling); polling = null; soon(); }
-    isOpen = true;
-    say("本页随事项发生自动更新");
-  };
-  stream.onmessage = changed;
-  ["change", "reset"].forEach(function (kind) { stream.addEventListener(kind, changed); });
-  stream.onerror = function () {
-    if (isOpen) say("正在重新连接");
-    isOpen = false;
-    poll();
-  };
-  window.addEventListener("pagehide", function () { stream.close(); });
+  var stream = null;
+
+  function listen() {
+    if (document.hidden || stream) return;
+    if (!window.EventSource) { poll(); return; }
+    stream = new EventSource("/v1/board/stream");
+    stream.onopen = function () {
+      window.clearInterval(polling);
+      polling = null;
+      // What changed while nobody listened is seen by looking once.
+      soon();
+      say("本页随事项发生自动更新。");
+    };
+    ["change", "reset"].forEach(function (kind) { stream.addEventListener(kind, changed); });
+    stream.onerror = function () {
+      say("实时连接中断，改为定时更新。");
+      poll();
+      // A browser tries again by itself unless it was refused.
+      if (stream && stream.readyState === 2) { hush(); window.setTimeout(listen, ASK_MS); }
+    };
+  }
+
+  function hush() {
+    if (stream) stream.close();
+    stream = null;
+  }
+
+  // A browser allows few connections to one address: a page that nobody sees gives its own back.
+  document.addEventListener("visibilitychange", function () {
+    hush();
+    window.clearInterval(polling);
+    polling = null;
+    listen();
+  });
+  window.addEventListener("pagehide", hush);
+  listen();
 })();
