@@ -138,6 +138,13 @@ async def test_refusals_come_in_their_order(
     assert await office.events() == []
 
 
+async def test_the_largest_quantities_are_split_too(office: Office) -> None:
+    largest = "9223372036854775.807"
+    done = await office.done("shutdowns", a_shutdown(energy_tce=largest, coal_t=largest))
+    assert {split["city"] for split in done["splits"]} == {"4611686018427387.904"}
+    await office.assert_conserved()
+
+
 async def test_a_document_of_today_is_recorded(office: Office) -> None:
     await office.done("shutdowns", a_shutdown(effective_on="2022-06-01"))
 

@@ -95,7 +95,7 @@ class ShutdownIn(Form):
     effective_on: Day
     energy_tce: QuantityTceOrZero
     coal_t: QuantityTceOrTOrZero
-    unit_id: str | None = None
+    unit_id: Text | None = None
 
     @model_validator(mode="after")
     def _frees_something(self) -> "ShutdownIn":

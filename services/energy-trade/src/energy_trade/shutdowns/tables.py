@@ -44,7 +44,7 @@ class Shutdown(Table, table=True):
     __table_args__ = (
         UniqueConstraint("document_no", "region_code", "name"),
         CheckConstraint(
-            "energy_kgce >= 0 AND coal_kg >= 0 AND energy_kgce + coal_kg > 0", name="freed"
+            "energy_kgce >= 0 AND coal_kg >= 0 AND (energy_kgce > 0 OR coal_kg > 0)", name="freed"
         ),
     )
     id: str = Field(primary_key=True)
