@@ -4,20 +4,33 @@ The house's clock is moved by hand: `house.fixed_instant`.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from builders import a_caller, a_lot, a_project_code, a_uscc, an_issue
+import httpx
+from fastapi import APIRouter, FastAPI
+
+from builders import (
+    Trust,
+    a_caller,
+    a_client,
+    a_key,
+    a_lot,
+    a_project_code,
+    a_uscc,
+    an_issue,
+)
 from databases import rows
 from energy_trade.policy import policy_on
 from marketkit.batch import Verdict
 from marketkit.db import Database, Session
 from marketkit.errors import RuleBroken
-from marketkit.identity import Caller
+from marketkit.identity import PEOPLE_ROLES, Caller
 from marketkit.signing import b64
 from marketkit.units import TCE, YUAN
+from marketkit.web import create_app
 from saleroom.bids.actions import lock_sale_for_bids, place_sealed_bids
 from saleroom.bids.rules import PlacedBid
 from saleroom.entries import actions as entries
@@ -135,6 +148,9 @@ class Room:
     async def announce(self, **changes: Any) -> str:
         """An announced sale, its clock at the announcement."""
         await self.draft(**changes)
+        return await self.announce_draft()
+
+    async def announce_draft(self) -> str:
         self.at(ANNOUNCED)
         await self.house.run(lambda s: notices.announce_sale(s, self.market, self.sale_id))
         return self.sale_id
@@ -226,3 +242,39 @@ def a_deposit(registered: RegistrationOut, **changes: Any) -> DepositIn:
 
 def tampered(bid: PlacedBid, **changes: Any) -> PlacedBid:
     return replace(bid, **changes)
+
+
+@dataclass
+class Doors:
+    """The HTTP application of some phases of the toy market, and tokens for who comes in."""
+
+    app: FastAPI
+    trust: Trust
+
+    @classmethod
+    def of(cls, house: Database, *phases: Callable[[Market], APIRouter]) -> "Doors":
+        trust = Trust()
+        routers = [phase(TOY) for phase in phases]
+        return cls(create_app(house, trust.verifier, "toy", routers), trust)
+
+    async def send(
+        self, method: str, path: str, body: Any = None, *, token: str = "", key: str = ""
+    ) -> httpx.Response:
+        """One request with its own connection and, unless given, a key never used before."""
+        headers = {"Idempotency-Key": key} if key else a_key()
+        async with a_client(self.app, token, **headers) as client:
+            return await client.request(method, path, json=body)
+
+    def token(self, role: str, **claims: Any) -> str:
+        """A person who may pass: of the city, the market's department, or the first enterprise."""
+        said = {"department": TOY.department} if role == "bureau_officer" else {}
+        if role == "enterprise":
+            said = {"region_code": "", "uscc": a_uscc(1)}
+        return self.trust.token(role, **(said | claims))
+
+    async def refusals(self, method: str, path: str, role: str, body: Any = None) -> set[str]:
+        """What each caller that may not pass is told, by code: those of every other role."""
+        callers = {"": "", **{other: self.token(other) for other in PEOPLE_ROLES - {role}}}
+        answers = [await self.send(method, path, body, token=one) for one in callers.values()]
+        assert {answer.status_code for answer in answers} == {401, 403}
+        return {answer.json()["code"] for answer in answers}

@@ -195,7 +195,6 @@ REFUSED: list[tuple[Role, str]] = [
     ("worker", "UPDATE log SET key = ''"),
     ("worker", "DELETE FROM checkpoint"),
     ("worker", "INSERT INTO account VALUES ('a', 'CITY', '370500', NULL, NULL, false)"),
-    ("worker", "INSERT INTO stored_answer VALUES ('p', 'k', '', 200, '', '', now())"),
     ("worker", "DROP TABLE house"),
 ]
 

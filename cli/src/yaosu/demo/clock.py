@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 import httpx
+import stamina
 
 from marketkit.units import SHANGHAI, format_instant
 from yaosu.client import Stopped
@@ -16,6 +17,12 @@ from yaosu.evidence.collect import Asker
 
 # Later than any machine's clock: the offset becomes 0.
 _TODAY = datetime(9999, 1, 1, tzinfo=SHANGHAI)
+
+
+def _again(error: Exception) -> bool:
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code == httpx.codes.SERVICE_UNAVAILABLE
+    return isinstance(error, httpx.TransportError)
 
 
 class ClockNotMovable(Stopped):
@@ -47,11 +54,11 @@ class Clock:
         """
         self.at = instant
         if has_begun:
-            stands = [await self._ask("GET", url) for url in self.inner_urls.values()]
+            stands = [await self._stands(url) for url in self.inner_urls.values()]
             self.is_over = not any(clock["is_moved"] for clock in stands)
             return
         for url in self.inner_urls.values():
-            await self._ask("POST", url, instant)
+            await self._move(url, instant, starts_anew=True)
 
     async def move(self, instant: datetime) -> None:
         """Move to this instant, where it is still to come."""
@@ -59,14 +66,27 @@ class Clock:
         if self.is_over:
             return
         for url in self.inner_urls.values():
-            stands = await self._ask("GET", url)
-            if datetime.fromisoformat(stands["now"]) < instant:
-                await self._ask("POST", url, instant)
+            await self._move(url, instant)
 
     async def end(self) -> None:
         """Back to the machine's own clock."""
         await self.move(_TODAY)
         self.is_over = True
+
+    async def _stands(self, url: str) -> dict[str, Any]:
+        async for attempt in stamina.retry_context(on=_again, timeout=60, attempts=None):
+            with attempt:
+                return await self._ask("GET", url)
+        raise AssertionError("unreachable")
+
+    async def _move(self, url: str, instant: datetime, *, starts_anew: bool = False) -> None:
+        # A move whose outcome is unknown is not sent blindly again: the clock is looked at first.
+        async for attempt in stamina.retry_context(on=_again, timeout=60, attempts=None):
+            with attempt:
+                stands = await self._ask("GET", url)
+                is_before = datetime.fromisoformat(stands["now"]) < instant
+                if is_before or (starts_anew and not stands["is_moved"]):
+                    await self._ask("POST", url, instant)
 
     async def _ask(self, method: str, url: str, to: datetime | None = None) -> dict[str, Any]:
         headers = {"Authorization": f"Bearer {self.asker.token()}"}

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
+import stamina
 from rich.console import Console
 
 from marketkit.codes import CITY
@@ -16,7 +17,7 @@ from yaosu.demo.market import Sale, until
 from yaosu.demo.people import Desk
 from yaosu.demo.tables import read_ledger, read_sale, table_of_bids, table_of_ledger
 from yaosu.evidence.check import check
-from yaosu.evidence.collect import Asker, export, is_signed
+from yaosu.evidence.collect import Asker, CannotExport, export, is_signed
 from yaosu.keys import GATEWAY, Keys
 from yaosu.verify import table_of
 
@@ -70,7 +71,9 @@ async def _show(
     console: Console, folder: Path, services: Mapping[str, str], asker: Asker, sale: Sale
 ) -> None:
     file = folder / "evidence.zip"
-    await export(file, services, asker)
+    async for attempt in stamina.retry_context(on=CannotExport, timeout=60, attempts=None):
+        with attempt:
+            await export(file, services, asker)
     console.print(table_of_bids(read_sale(file, sale.sale_id)))
     console.print(table_of_ledger(read_ledger(file, sale.sale_id)))
     report = check(file)

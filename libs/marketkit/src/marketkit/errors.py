@@ -113,3 +113,14 @@ def problem(refusal: Refusal, trace_id: str = "", instance: str = "") -> dict[st
         "trace_id": trace_id,
     }
     return document | {name: value for name, value in optional.items() if value}
+
+
+def titles() -> dict[str, str]:
+    """The Chinese title of every code this program may answer; a code keeps its owner's title."""
+    found: dict[str, str] = {}
+    waiting = [Refusal]
+    while waiting:
+        kind = waiting.pop(0)
+        found.setdefault(kind.code, kind.title)
+        waiting += kind.__subclasses__()
+    return found

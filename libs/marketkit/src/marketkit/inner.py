@@ -13,7 +13,7 @@ from starlette.staticfiles import StaticFiles
 
 from marketkit.db import House, Session, instant, sql
 from marketkit.doors import AskDep, open_to
-from marketkit.errors import Busy, Conflict, Forbidden
+from marketkit.errors import Busy, Conflict, Forbidden, titles
 from marketkit.feed import checkpoint_lines, heads_document, range_lines
 from marketkit.outbox import PARTITIONS
 from marketkit.signing import b64
@@ -145,7 +145,8 @@ def add_documents(inner: FastAPI, public: FastAPI) -> None:
 
     @inner.get("/openapi.json", include_in_schema=False)
     async def openapi() -> dict[str, Any]:
-        return public.openapi()
+        # Whoever shows a refusal to a person may look up its title by its code.
+        return public.openapi() | {"x-refusals": titles()}
 
     @inner.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:

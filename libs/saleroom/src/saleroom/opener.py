@@ -5,11 +5,10 @@ opener at a time has the lease; an opener that begins anew asks the officers for
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import psycopg
 from sqlalchemy.engine import make_url
@@ -47,12 +46,20 @@ class Opener:
 
     async def turn(self) -> None:
         """Take every opening and every clearing one step further; one that fails stops no other."""
-        due = await self.house.run(openings.openings_due)
-        await _all(self._advance(opening) for opening in due)
-        uncleared = await self.house.run(results.sales_to_clear)
-        await _all(self._clear(sale_id) for sale_id in uncleared)
+        for outcome in [*await self.open_all(), *await self.clear_all()]:
+            if isinstance(outcome, BaseException):
+                raise outcome
 
-    async def _advance(self, opening: Due) -> None:
+    async def open_all(self) -> list[BaseException | None]:
+        due = await self.house.run(openings.openings_due)
+        return await asyncio.gather(*map(self.take_on, due), return_exceptions=True)
+
+    async def clear_all(self) -> list[BaseException | None]:
+        uncleared = await self.house.run(results.sales_to_clear)
+        return await asyncio.gather(*map(self._clear, uncleared), return_exceptions=True)
+
+    async def take_on(self, opening: Due) -> None:
+        """Begin a session, or open the sale once there are shares enough."""
         pair = self.keys.get(opening.session_id or "")
         try:
             if pair is None:
@@ -161,10 +168,3 @@ async def leased(house: Database) -> AsyncIterator[psycopg.AsyncConnection]:
                 break
             await asyncio.sleep(1.0)
         yield connection
-
-
-async def _all(steps: Iterable[Coroutine[Any, Any, None]]) -> None:
-    outcomes = await asyncio.gather(*steps, return_exceptions=True)
-    for outcome in outcomes:
-        if isinstance(outcome, BaseException):
-            raise outcome

@@ -2,38 +2,36 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import cast
 
 from fastapi import FastAPI
 
+from gateway.board import routes as board
 from gateway.commands import routes as commands
-from gateway.commands.routes import Upstream
 from gateway.logins import routes as logins
+from gateway.pages import routes as pages
 from gateway.settings import Settings
+from gateway.streams import routes as streams
 from marketkit.program import Parts
-from marketkit.signing import Signer
 from marketkit.web import create_app as create
-
-
-class DevelopmentInProduction(SystemExit):
-    """Production refuses to start where the development issuer could speak or is believed."""
 
 
 def create_app(parts: Parts) -> FastAPI:
     settings = cast(Settings, parts.settings)
-    upstreams = {market: Upstream(market, at) for market, at in settings.upstreams.items()}
-    routers = [commands.routes(upstreams)]
-    if settings.issuer_key.exists():
-        routers.append(logins.routes(Signer.read(settings.issuer_key)))
-    if settings.env == "prod" and (
-        settings.issuer_key.exists() or logins.ISSUER in parts.verifier.issuers
-    ):
-        raise DevelopmentInProduction("the development issuer: not for production")
+    upstreams = commands.upstreams(settings.upstreams)
+    routers = [
+        logins.routes(settings.env, settings.issuer_key, parts.verifier),
+        streams.routes(parts.house, settings.sources, parts.mac_key, parts.stopping.is_set),
+        board.routes(settings.sources),
+        commands.routes(upstreams),
+        pages.routes(settings.sources, partial(commands.title_of, upstreams)),
+    ]
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
-        for upstream in upstreams.values():
+        for upstream in upstreams:
             await upstream.close()
 
     return create(parts.house, parts.verifier, "gateway 统一门户", routers, lifespan=lifespan)

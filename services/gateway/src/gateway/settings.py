@@ -27,3 +27,8 @@ class Settings(settings.Settings):
     def issuer_key(self) -> Path:
         """The development issuer's key; it is never there in production."""
         return self.keys_dir / "issuer.key"
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """By market, the name under which its service tells facts."""
+        return {market: at.source for market, at in self.upstreams.items()}

@@ -145,7 +145,12 @@ async def register_units(session: Session, caller: Caller, form: UnitRegisterIn)
     for unit in units:
         check_unit(unit, policy)
     check_register(units, policy)
-    await _open_register(session, caller, at, policy)
+    register = upsert(UnitRegister).values(
+        id=1, registered_at=at, registered_by=caller.sub, policy_version=policy.version
+    )
+    new = register.on_conflict_do_nothing().returning(col(UnitRegister.id))
+    if (await session.exec(new)).first() is None:
+        raise UnitRegisterStands()
     rows = [
         {"id": one.unit_id, "capacity_kw": one.capacity_mw}
         | one.model_dump(exclude={"unit_id", "capacity_mw", "retire_by"})
@@ -159,15 +164,6 @@ async def register_units(session: Session, caller: Caller, form: UnitRegisterIn)
         capacity_mw=MW.format(sum(unit.capacity_kw for unit in units)),
         policy_version=policy.version,
     )
-
-
-async def _open_register(session: Session, caller: Caller, at: datetime, policy: Policy) -> None:
-    row = upsert(UnitRegister).values(
-        id=1, registered_at=at, registered_by=caller.sub, policy_version=policy.version
-    )
-    opened = await session.exec(row.on_conflict_do_nothing().returning(col(UnitRegister.id)))
-    if opened.first() is None:
-        raise UnitRegisterStands()
 
 
 def _registered(unit: UnitIn, at: datetime, policy: Policy) -> Telling:

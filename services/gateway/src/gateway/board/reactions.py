@@ -261,7 +261,7 @@ async def note_opening(session: Session, told: Told[sale.SaleOpened], of: BoardS
 async def note_result(session: Session, told: Told[sale.SaleCleared], of: BoardSale) -> None:
     fact = told.fact
     unit = unit_of(of.asset)
-    of.state, of.outcome = "CLEARED", fact.outcome
+    of.outcome = fact.outcome
     of.clearing_price_fen, of.proceeds_fen = fact.clearing_price_yuan, fact.proceeds_yuan
     of.sold_minor, of.unsold_minor = unit.parse(fact.sold), unit.parse(fact.unsold)
     awards = [
@@ -283,7 +283,9 @@ async def note_result(session: Session, told: Told[sale.SaleCleared], of: BoardS
     rejected = [{"sale_id": of.id, "bid_id": r.bid_id, "code": r.code} for r in fact.rejected]
     if rejected:
         await session.exec(insert(BoardRejection), params=rejected)
-    _step(session, told)
+    if fact.part == fact.part_count:
+        of.state = "CLEARED"
+        _step(session, told)
 
 
 _SETTLEMENTS = """

@@ -1,15 +1,32 @@
-"""How the board words what it tells: figures, units, titles. Pure."""
+"""What the board answers and how it words it: figures, units, titles. Pure."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from marketkit.units import ASSET_UNITS, YUAN, Unit
+from pydantic import BaseModel, ValidationError
+
+from contracts.sale import Outcome, SaleKey, SaleTerms, Timetable
+from marketkit.errors import Refusal
+from marketkit.strict_json import loads
+from marketkit.units import (
+    ASSET_UNITS,
+    YUAN,
+    AmountYuan,
+    AmountYuanOrZero,
+    Form,
+    Instant,
+    PriceYuan,
+    Quantity,
+    SignedQuantity,
+    Unit,
+)
 
 # From its announcement to its opening nothing may show that depends on who takes part.
 SEALED_STATES = ("ANNOUNCED", "OPEN", "CLOSED", "SUSPENDED")
 ENDED_STATES = ("SETTLED", "ARCHIVED", "FAILED", "CANCELLED")
 
 UNIT_TITLES = {"tce": "吨标准煤", "t": "吨", "t/a": "吨/年", "mu": "亩"}
-ASSET_TITLES = {"ENERGY": "用能权指标（能耗）", "COAL": "煤炭消费指标"}
+ASSET_TITLES = {"ENERGY": "能耗指标", "COAL": "煤炭消费指标"}
 
 ANNOUNCEMENT_TITLES = {
     "SALE": "竞购公告",
@@ -64,3 +81,199 @@ def result_text(result: Result) -> str:
     )
     proceeds = grouped(YUAN.format(result.proceeds_fen))
     return f"成交{sold}{title}，{priced}，成交金额合计{proceeds}元；未成交{unsold}{title}，已释放。"
+
+
+class StepText(Form):
+    """One step of a revealed bid, as its bidder wrote it."""
+
+    price_yuan: PriceYuan
+    quantity: Quantity
+    min_accept_quantity: Quantity | None = None
+
+
+class _BidText(BaseModel):
+    steps: list[StepText]
+
+
+def steps_in(plaintext: str | None) -> list[StepText]:
+    """The steps of a revealed plaintext; none where it says nothing that can be read."""
+    if plaintext is None:
+        return []
+    try:
+        return _BidText.model_validate(loads(plaintext.encode())).steps
+    except (ValidationError, Refusal, UnicodeEncodeError):
+        return []
+
+
+def lag_events(heads: Mapping[int, int], positions: Mapping[int, int]) -> int:
+    """How many events of an owner's log, as far as it is known, are not yet applied."""
+    return sum(max(0, head - positions.get(number, 0)) for number, head in heads.items())
+
+
+class SourceStaleness(Form):
+    """How far a service's facts are applied, against what it last said of itself.
+
+    `lag_events` is absent while a sale of that market is sealed: a growing log would count bids.
+    """
+
+    market: str
+    source: str
+    lag_events: int | None
+    known_at: Instant | None
+    is_stopped: bool
+
+
+class Answer(Form):
+    """What every answer says of itself: the time of the last event in it, and how current."""
+
+    as_of: Instant | None
+    sources: tuple[SourceStaleness, ...] = ()
+
+
+class Paged(Answer):
+    page: int
+    page_size: int
+    total: int
+
+
+class SaleLine(Form):
+    sale_id: str
+    market: str
+    title: str
+    state: str
+    format: str
+    asset: str
+    unit: str
+    supply: Quantity
+    floor_price_yuan: PriceYuan
+    announced_at: Instant
+    opens_at: Instant
+    closes_at: Instant
+    outcome: Outcome | None
+    clearing_price_yuan: PriceYuan | None
+    sold: Quantity | None
+    as_of: Instant
+
+
+class SalesOut(Paged):
+    sales: list[SaleLine]
+
+
+class StepOut(Form):
+    kind: str
+    taken_at: Instant
+    registration_id: str | None
+    bidder_name: str | None
+
+
+class ResultOut(Form):
+    outcome: Outcome
+    clearing_price_yuan: PriceYuan | None
+    sold: Quantity
+    unsold: Quantity
+    proceeds_yuan: AmountYuanOrZero
+    draw_secret: str
+    seed: str
+
+
+class SaleOut(SaleLine):
+    """A sale as anyone may see it; bids, awards and settlements are lists of their own."""
+
+    sources: tuple[SourceStaleness, ...] = ()
+
+    body: str
+    seller: str
+    terms: SaleTerms
+    timetable: Timetable
+    key: SaleKey
+    policy_version: str
+    reason: str
+    steps: list[StepOut]
+    result: ResultOut | None
+
+
+class BidStepOut(Form):
+    bid_id: str
+    price_yuan: PriceYuan
+    quantity: Quantity
+    min_accept_quantity: Quantity | None
+    awarded: Quantity | None
+    rejected_code: str | None
+
+
+class BidOut(Form):
+    receipt_id: str
+    bidder: str
+    bidder_name: str
+    project_code: str
+    quantity_max: Quantity
+    version: int
+    submitted_at: Instant
+    commitment: str
+    plaintext: str | None
+    void_code: str | None
+    steps: list[BidStepOut]
+
+
+class BidsOut(Paged):
+    bids: list[BidOut]
+
+
+class AwardOut(Form):
+    bid_id: str
+    bidder: str
+    bidder_name: str
+    project_code: str
+    quantity: Quantity
+    price_yuan: PriceYuan
+    amount_yuan: AmountYuan
+
+
+class AwardsOut(Paged):
+    awards: list[AwardOut]
+
+
+class SettlementOut(Form):
+    bidder: str
+    bidder_name: str
+    project_code: str
+    quantity: Quantity
+    amount_yuan: AmountYuan
+    state: str
+    pay_by: Instant | None
+    forfeited_yuan: AmountYuanOrZero | None
+
+
+class SettlementsOut(Paged):
+    settlements: list[SettlementOut]
+
+
+class HoldingLine(Form):
+    """What all accounts of a region hold of an asset, issuance aside."""
+
+    market: str
+    region_code: str
+    region_name: str
+    asset: str
+    unit: str
+    posted: SignedQuantity
+    held: SignedQuantity
+    available: SignedQuantity
+
+
+class HoldingsOut(Answer):
+    holdings: list[HoldingLine]
+
+
+class AnnouncementOut(Form):
+    id: str
+    market: str
+    sale_id: str
+    kind: str
+    title: str
+    body: str
+    published_at: Instant
+
+
+class AnnouncementsOut(Paged):
+    announcements: list[AnnouncementOut]

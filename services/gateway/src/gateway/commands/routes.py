@@ -5,7 +5,7 @@ A bid's route shows in no metric and no log of the gateway either.
 
 import asyncio
 import secrets
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 import httpx
@@ -22,7 +22,7 @@ from gateway.commands.rules import (
 )
 from gateway.settings import UpstreamSettings
 from marketkit.doors import caller_of, open_to
-from marketkit.errors import Busy
+from marketkit.errors import Busy, titles
 from marketkit.logs import log
 from marketkit.trial import TrialUnknown
 from marketkit.web import RouteUnknown
@@ -70,6 +70,7 @@ class Upstream:
         self._running: set[asyncio.Task[Any]] = set()
         self._pool_timeout_count = 0
         self._operations: tuple[Operation, ...] | None = None
+        self._titles: Mapping[str, str] = {}
         self._description: asyncio.Task[None] | None = None
         self._described_s = 0.0
 
@@ -104,6 +105,12 @@ class Upstream:
         self._describe(DESCRIPTION_FRESH_S)
         return found
 
+    async def title(self, code: str) -> str | None:
+        """The Chinese title of a refusal of this service; None if it knows none of this code."""
+        if code not in self._titles:
+            await asyncio.shield(self._describe(DESCRIBE_EVERY_S))
+        return self._titles.get(code)
+
     def _describe(self, every_s: float) -> "asyncio.Task[None]":
         now_s = asyncio.get_running_loop().time()
         task = self._description
@@ -116,7 +123,9 @@ class Upstream:
         try:
             answer = await self._client.get(f"{self._at.inner}/openapi.json")
             answer.raise_for_status()
-            self._operations = operations_of(answer.json())
+            description = answer.json()
+            self._operations = operations_of(description)
+            self._titles = description.get("x-refusals", {})
         except (httpx.HTTPError, ValueError, LookupError) as error:
             log.warning("upstream_not_described", market=self.market, reason=type(error).__name__)
 
@@ -186,11 +195,16 @@ def _rest_s() -> float:
     return 1.5 + secrets.randbelow(1000) / 1000
 
 
-def routes(upstreams: Mapping[str, Upstream]) -> APIRouter:
+def upstreams(settings: Mapping[str, UpstreamSettings]) -> list[Upstream]:
+    return [Upstream(market, at) for market, at in settings.items()]
+
+
+def routes(upstreams: Sequence[Upstream]) -> APIRouter:
     """`/v1/<market>/…` and `/v1/trials/<name>`, as far as the services call them public."""
     router = APIRouter(tags=["commands"], include_in_schema=False)
     methods = [method.upper() for method in METHODS]
-    for upstream in upstreams.values():
+    by_market = {upstream.market: upstream for upstream in upstreams}
+    for upstream in upstreams:
         router.add_api_route(
             f"/v1/{upstream.market}/{{path:path}}",
             _forwarder(upstream),
@@ -201,12 +215,20 @@ def routes(upstreams: Mapping[str, Upstream]) -> APIRouter:
 
     @router.post("/v1/trials/{name}", **open_to("anyone"))
     async def try_rule(request: Request, name: str) -> Response:
-        upstream = upstreams.get(TRIAL_MARKETS.get(name.partition(".")[0], ""))
+        upstream = by_market.get(TRIAL_MARKETS.get(name.partition(".")[0], ""))
         if upstream is None:
             raise TrialUnknown()
         return await _forward(request, upstream, "")
 
     return router
+
+
+async def title_of(upstreams: Sequence[Upstream], code: str) -> str | None:
+    """The Chinese title of a refusal, the gateway's own or any service's; None if unknown."""
+    for upstream in upstreams:
+        if (found := titles().get(code) or await upstream.title(code)) is not None:
+            return found
+    return titles().get(code)
 
 
 def _forwarder(upstream: Upstream) -> Any:

@@ -1,12 +1,13 @@
 """Tokens of the development issuer, for whoever asks: demonstrations and tests only."""
 
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter
 from pydantic import Field
 
 from marketkit.doors import open_to
-from marketkit.identity import LIFE_S_MAX, mint
+from marketkit.identity import LIFE_S_MAX, Verifier, mint
 from marketkit.signing import Signer
 from marketkit.units import Form
 
@@ -30,8 +31,18 @@ class DevTokenOut(Form):
     expires_in: int
 
 
-def routes(signer: Signer) -> APIRouter:
+class DevelopmentInProduction(SystemExit):
+    """Production refuses to start where the development issuer could speak or is believed."""
+
+
+def routes(env: str, issuer_key: Path, verifier: Verifier) -> APIRouter:
+    """`POST /v1/dev-tokens` where there is an issuer's key; nothing where there is none."""
     router = APIRouter(tags=["logins"])
+    if env == "prod" and (issuer_key.exists() or ISSUER in verifier.issuers):
+        raise DevelopmentInProduction("the development issuer: not for production")
+    if not issuer_key.exists():
+        return router
+    signer = Signer.read(issuer_key)
 
     @router.post("/v1/dev-tokens", summary="演示用访问令牌", **open_to("anyone"))
     async def make_dev_token(claims: DevTokenIn) -> DevTokenOut:

@@ -1,0 +1,1 @@
+"""What changed on the board, as it changes."""
