@@ -4,13 +4,14 @@ The house's clock is moved by hand: `house.fixed_instant`.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 from fastapi import APIRouter, FastAPI
+from sqlalchemy import insert
 
 from builders import (
     Trust,
@@ -25,7 +26,7 @@ from builders import (
 from databases import rows
 from energy_trade.policy import policy_on
 from marketkit.batch import Verdict
-from marketkit.db import Database, Session
+from marketkit.db import Database, Session, new_id
 from marketkit.errors import RuleBroken
 from marketkit.identity import PEOPLE_ROLES, Caller
 from marketkit.signing import b64
@@ -35,6 +36,7 @@ from saleroom.bids.actions import lock_sale_for_bids, place_sealed_bids
 from saleroom.bids.rules import PlacedBid
 from saleroom.entries import actions as entries
 from saleroom.entries.actions import DepositIn, QualificationIn, RegistrationIn, RegistrationOut
+from saleroom.entries.tables import Registration
 from saleroom.markets import Buyer, Market
 from saleroom.notices import actions as notices
 from saleroom.notices.actions import OfficerIn
@@ -176,6 +178,24 @@ class Room:
         """The enterprise of this number enters and may bid."""
         registered = await self.register(number, quantity)
         return await self.qualify(registered.registration_id)
+
+    async def enter_many(self, numbers: Iterable[int]) -> None:
+        """Enterprises that may bid, put into the table at once."""
+        entrants = [
+            {
+                "id": new_id(),
+                "sale_id": self.sale_id,
+                "uscc": a_uscc(number),
+                "name": f"企业{number}",
+                "project_code": a_project_code(number),
+                "quantity_max_minor": 1_000,
+                "deposit_due_fen": 4_000,
+                "state": "QUALIFIED",
+                "registered_at": ANNOUNCED,
+            }
+            for number in numbers
+        ]
+        await self.house.run(lambda s: s.exec(insert(Registration), params=entrants))
 
     async def pay_deposit(self, registered: RegistrationOut, **changes: Any) -> RegistrationOut:
         form = a_deposit(registered, **changes)

@@ -8,9 +8,10 @@ import pytest
 from pydantic import BaseModel
 
 from databases import LAND, Migrated, Package
-from marketkit.batch import Answer, Command, Hot, Meeting, Verdict, execute
+from marketkit.batch import Answer, Command, Hot, Verdict, execute
 from marketkit.db import Database, Session, sql
 from marketkit.errors import Busy, Conflict
+from marketkit.meeting import Meeting
 
 
 class Seat(BaseModel):
@@ -132,7 +133,7 @@ async def test_a_caller_that_hangs_up_neither_loses_nor_blocks_anything(hall: Da
 async def test_too_many_waiting_is_answered_at_once(
     hall: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("marketkit.batch.WAITING_MAX", 5)
+    monkeypatch.setattr("marketkit.meeting.WAITING_MAX", 5)
     meeting = Meeting(hall, HOT)
     outcomes = await asyncio.gather(
         *(meeting.join("hall", wish(number)) for number in range(8)), return_exceptions=True

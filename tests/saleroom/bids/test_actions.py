@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from builders import a_uscc
 from databases import rows
@@ -13,11 +14,10 @@ from marketkit.signing import b64, canonical, sm3, unb64, verify
 from marketkit.units import format_instant
 from saleroom.bids import actions
 from saleroom.bids.actions import PLACE, OwnBid, Receipt, standing_bids
-from saleroom.bids.rules import BiddingClosed, BidNotStanding, BidUnknown
+from saleroom.bids.rules import BiddingClosed, BidNotStanding, BidUnknown, PlacedBid
 from saleroom.entries import actions as entries
 from saleroom.notices.rules import SaleUnknown
 from toy_market import (
-    ANNOUNCED,
     CLOSES,
     OPENS,
     TICK,
@@ -119,12 +119,8 @@ async def test_each_bid_of_a_list_gets_its_own_verdict(room: Room) -> None:
 
 
 async def test_one_bad_bid_in_a_list_of_two_hundred_spoils_none(room: Room) -> None:
-    room.at(ANNOUNCED)
     numbers = range(10, 210)
-    for number in numbers:
-        await room.register(number, "1.000")
-    await rows(room.house, "UPDATE registration SET state = 'QUALIFIED' WHERE state = 'REGISTERED'")
-    room.at(OPENS)
+    await room.enter_many(numbers)
     bids = [await room.seal(number) for number in numbers]
     bids[77] = tampered(bids[77], key_sm3=bytes(32))
     verdicts = codes(await room.place(*bids))
@@ -151,17 +147,20 @@ async def test_a_clock_that_steps_back_moves_no_bid_before_another(room: Room) -
     assert second.received_at == first.received_at + TICK
 
 
-async def test_a_hundred_bids_at_once_get_a_hundred_instants(room: Room) -> None:
-    room.at(ANNOUNCED)
+async def test_a_hundred_bids_of_many_transactions_get_a_hundred_instants(room: Room) -> None:
     numbers = range(10, 110)
-    for number in numbers:
-        await room.register(number, "1.000")
-    await rows(room.house, "UPDATE registration SET state = 'QUALIFIED'")
-    await rows(room.house, "UPDATE sale SET opens_at = :at", at=ANNOUNCED)
+    await room.enter_many(numbers)
     room.house.fixed_instant = None
     await rows(room.house, "UPDATE sale SET closes_at = '2999-01-01', opens_by = '2999-01-02'")
     bids = [await room.seal(number) for number in numbers]
-    outcomes = await asyncio.gather(*(room.place(bid) for bid in bids))
+    # Five transactions at a time wait for the sale; all at once would wait for a connection.
+    turn = asyncio.Semaphore(5)
+
+    async def place(bid: PlacedBid) -> list[Verdict]:
+        async with turn:
+            return await room.place(bid)
+
+    outcomes = await asyncio.gather(*(place(bid) for bid in bids))
     receipts = [receipt for (receipt,) in outcomes if isinstance(receipt, Receipt)]
     assert len(receipts) == 100
     assert len({receipt.received_at for receipt in receipts}) == 100
@@ -190,7 +189,8 @@ async def test_a_failure_among_many_fails_alone_and_makes_nobody_late(room: Room
     # A byte PostgreSQL cannot store in text brings the whole statement down.
     bids[1] = tampered(bids[1], uscc="\x00")
     commands = [Command("p", f"k{n}", b"f", bid, 201) for n, bid in enumerate(bids)]
-    answers = await room.house.run(lambda s: execute(s, commands, PLACE))
+    with capture_logs():
+        answers = await room.house.run(lambda s: execute(s, commands, PLACE))
     assert [answer.status for answer in answers] == [201, 500, 201]
     found = await rows(room.house, "SELECT submitted_at FROM sealed_bid ORDER BY submitted_at")
     assert [row.submitted_at for row in found] == [OPENS, OPENS + 2 * TICK]

@@ -12,7 +12,7 @@ from marketkit.db import Database
 from marketkit.signing import b64
 from saleroom.bids.routes import routes
 from saleroom.bids.rules import PlacedBid
-from toy_market import ANNOUNCED, CLOSES, OPENS, TICK, Doors, Room
+from toy_market import CLOSES, OPENS, TICK, Doors, Room
 
 
 def a_body(bid: PlacedBid, **changes: Any) -> dict[str, Any]:
@@ -133,12 +133,8 @@ async def test_one_request_sent_five_times_at_once_has_one_effect(room: Room, do
 
 
 async def test_a_hundred_bids_at_once_meet_and_never_tie(room: Room, doors: Doors) -> None:
-    room.at(ANNOUNCED)
     numbers = range(10, 110)
-    for number in numbers:
-        await room.register(number, "1.000")
-    await rows(room.house, "UPDATE registration SET state = 'QUALIFIED'")
-    room.at(OPENS)
+    await room.enter_many(numbers)
     bids = {number: a_body(await room.seal(number)) for number in numbers}
     answers = await asyncio.gather(
         *(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from builders import a_project_code
 from marketkit.signing import sm3
 from marketkit.units import TCE
 from saleroom.openings.rules import (
@@ -27,6 +28,11 @@ STEPS = [a_step("226.50", "100"), a_step("210.00", "50.5", "10")]
 def standing(**changes: Any) -> Standing:
     said: dict[str, Any] = {
         "receipt_id": "receipt-1",
+        "registration_id": "registration-1",
+        "bidder_name": "企业1",
+        "project_code": a_project_code(1),
+        "quantity_max_minor": 100_000,
+        "submitted_at": CLOSES - TICK,
         "place": PLACE,
         "sealed": seal_bid(STEPS, PLACE, public_key=KEY.public_key, unit=TCE),
         "registration_state": "QUALIFIED",

@@ -3,8 +3,6 @@
 A command's key, its effect and its answer are one transaction; a stored answer is for ever.
 """
 
-import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +13,7 @@ from sqlalchemy import LargeBinary, insert
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Field, col, or_, select
 
-from marketkit.db import Database, KitTable, Session, UtcInstant, instant, sql, sqlstate
+from marketkit.db import KitTable, Session, UtcInstant, instant, sql, sqlstate
 from marketkit.errors import DEFECTS, Busy, Conflict, Refusal, RuleBroken, problem
 from marketkit.logs import log
 from marketkit.signing import canonical
@@ -25,9 +23,6 @@ P = TypeVar("P")
 Verdict = BaseModel | Refusal
 
 COMMANDS_MAX = 256
-WAITING_MAX = 4096
-# A process frozen in a hot transaction must lose its locks before those who wait give up.
-HOT_IDLE_MS = 300
 LATER = {"40P01", "55P03", "57014"}
 
 
@@ -233,63 +228,6 @@ def single(action: Callable[[Session], Awaitable[BaseModel]]) -> Hot[None, None]
         return [await action(session) for _ in prepared]
 
     return Hot(lock, act)
-
-
-class Meeting(Generic[C, P]):
-    """Where concurrent commands on one aggregate meet, to share one transaction and one commit.
-
-    The first goes at once; those that come while it is under way go together after it, in order of
-    arrival. A caller that hangs up leaves its command to be done.
-    """
-
-    def __init__(self, house: Database, hot: Hot[C, P]) -> None:
-        self._house = house
-        self._hot = hot
-        self._queues: dict[str, deque[tuple[Command[C], asyncio.Future[Answer]]]] = {}
-        self._serving: set[asyncio.Task[None]] = set()
-        self._waiting_count = 0
-
-    async def join(self, place: str, command: Command[C]) -> Answer:
-        """The command's answer, after its commit; `place` names the aggregate.
-
-        Raises:
-            Busy: more are waiting than could be answered in time.
-        """
-        if self._waiting_count >= WAITING_MAX:
-            raise Busy(retry_after_s=1)
-        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting_count += 1
-        if place in self._queues:
-            self._queues[place].append((command, answer))
-        else:
-            self._queues[place] = deque([(command, answer)])
-            serving = asyncio.create_task(self._serve(place))
-            self._serving.add(serving)
-            serving.add_done_callback(self._serving.discard)
-        return await answer
-
-    async def _serve(self, place: str) -> None:
-        queue = self._queues[place]
-        while queue:
-            turn = [queue.popleft() for _ in range(min(len(queue), COMMANDS_MAX))]
-            commands = [command for command, _ in turn]
-            (outcome,) = await asyncio.gather(self._run(commands), return_exceptions=True)
-            self._waiting_count -= len(turn)
-            for position, (_, answer) in enumerate(turn):
-                if answer.done():
-                    continue
-                if isinstance(outcome, BaseException):
-                    answer.set_exception(outcome)
-                else:
-                    answer.set_result(outcome[position])
-        del self._queues[place]
-
-    async def _run(self, commands: list[Command[C]]) -> list[Answer]:
-        async def together(session: Session) -> list[Answer]:
-            await sql(session, f"SET LOCAL idle_in_transaction_session_timeout = {HOT_IDLE_MS}")
-            return await execute(session, commands, self._hot)
-
-        return await self._house.run(together)
 
 
 def _again(row: StoredAnswer, command: Command[C]) -> Answer:

@@ -9,10 +9,11 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Depends, Request, Response
 from pydantic import BaseModel
 
-from marketkit.batch import Answer, Command, Hot, Meeting, execute, single
+from marketkit.batch import Answer, Command, Hot, execute, single
 from marketkit.db import Database, Role, Session
 from marketkit.errors import Forbidden, Unauthenticated, Unreadable
 from marketkit.identity import Caller, Verifier
+from marketkit.meeting import Meeting
 from marketkit.signing import canonical
 from marketkit.strict_json import loads
 

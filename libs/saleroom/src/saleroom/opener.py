@@ -21,6 +21,7 @@ from saleroom.markets import Market
 from saleroom.openings import actions as openings
 from saleroom.openings.actions import Closed, Due, Opened
 from saleroom.openings.rules import reveal
+from saleroom.recompute import in_parts
 from saleroom.results import actions as results
 from saleroom.sealing import KeyPair, new_key_pair
 from saleroom.shares import SHARES_NEEDED, Opening, draw_seed, open_draw, open_sale_key
@@ -92,14 +93,8 @@ class Opener:
 
     async def _clear(self, sale_id: str) -> None:
         uncleared = await self.house.run(partial(results.uncleared_sale, sale_id=sale_id))
-        cleared, reason = await asyncio.to_thread(uncleared.cleared)
-        clear = partial(
-            results.clear_sale,
-            market=self.market,
-            sale_id=sale_id,
-            cleared=cleared,
-            reason=reason,
-        )
+        cleared = await asyncio.to_thread(uncleared.cleared)
+        clear = partial(results.clear_sale, market=self.market, cleared=cleared)
         try:
             await self.house.run(clear)
         except Conflict as refusal:
@@ -140,7 +135,7 @@ def bring_to_light(opening: Due, closed: Closed, session_private_key: bytes) -> 
     )
     return Opened(
         session_id=opening.session_id,
-        bids={bid.receipt_id: said(bid) for bid in closed.bids},
+        parts=in_parts([said(bid) for bid in closed.bids]),
         draw_secret=secret,
         seed=draw_seed(secret, closed.commitments),
     )

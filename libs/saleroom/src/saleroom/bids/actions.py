@@ -85,14 +85,8 @@ async def lock_sale_for_bids(session: Session, bids: Sequence[PlacedBid]) -> lis
 
 
 def window_of(sale: Sale) -> Window:
-    return Window(
-        sale_id=sale.id,
-        state=sale.state,
-        opens_at=sale.opens_at,
-        closes_at=sale.closes_at,
-        key_sm3=sale.key_sm3,
-        policy_version=sale.policy_version,
-    )
+    columns = ("state", "opens_at", "closes_at", "key_sm3", "policy_version")
+    return Window(sale_id=sale.id, **{name: getattr(sale, name) for name in columns})
 
 
 async def place_sealed_bids(session: Session, prepared: Sequence[Prepared]) -> list[Verdict]:

@@ -7,10 +7,8 @@ closed, its deposits are reconciled. Each transaction checks that it still stand
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import insert
-from sqlalchemy.orm import defer
 from sqlmodel import col, func, select
 
 from contracts import sale as facts
@@ -30,7 +28,6 @@ from saleroom.openings.rules import (
     WRAPPED_SHARE_BYTES,
     OpeningAlreadyConfirmed,
     OpeningUnknown,
-    Revealed,
     SessionNotLive,
     ShareAlreadyGiven,
     ShareSizeWrong,
@@ -43,7 +40,6 @@ from saleroom.openings.tables import (
     RevealedBid,
     SessionShare,
 )
-from saleroom.recompute import in_parts
 from saleroom.sealing import BidPlace
 from saleroom.sealing import SealedBid as Sealed
 
@@ -99,10 +95,10 @@ class Closed:
 
 @dataclass(frozen=True)
 class Opened:
-    """What an opening brought to light: each bid by its receipt, and the draw."""
+    """What an opening brought to light: all bids, in the parts in which they are told; the draw."""
 
     session_id: str
-    bids: Mapping[str, Revealed]
+    parts: Sequence[list[facts.RevealedBid]]
     draw_secret: bytes
     seed: bytes
 
@@ -286,20 +282,25 @@ async def _standing(session: Session, sale_id: str) -> list[Standing]:
         .where(Registration.sale_id == sale_id)
     )
     entrants = {registration.id: (registration, deposit) for registration, deposit in found.all()}
-    standing = []
-    for bid in await standing_bids(session, sale_id):
-        registration, deposit = entrants[bid.registration_id]
-        standing.append(
-            Standing(
-                receipt_id=bid.id,
-                place=BidPlace(sale_id, bid.uscc, bid.version),
-                sealed=Sealed(bid.ciphertext, bid.commitment, bid.key_sm3),
-                registration_state=registration.state,
-                deposit_state=deposit.state,
-                booked_at=deposit.booked_at,
-            )
-        )
-    return standing
+    return [
+        _stood(bid, *entrants[bid.registration_id]) for bid in await standing_bids(session, sale_id)
+    ]
+
+
+def _stood(bid: SealedBid, entrant: Registration, deposit: Deposit) -> Standing:
+    return Standing(
+        receipt_id=bid.id,
+        registration_id=entrant.id,
+        bidder_name=entrant.name,
+        project_code=entrant.project_code,
+        quantity_max_minor=entrant.quantity_max_minor,
+        place=BidPlace(bid.sale_id, bid.uscc, bid.version),
+        sealed=Sealed(bid.ciphertext, bid.commitment, bid.key_sm3),
+        submitted_at=bid.submitted_at,
+        registration_state=entrant.state,
+        deposit_state=deposit.state,
+        booked_at=deposit.booked_at,
+    )
 
 
 async def open_sale(session: Session, opening: Due, opened: Opened) -> SaleRef:
@@ -322,16 +323,16 @@ async def open_sale(session: Session, opening: Due, opened: Opened) -> SaleRef:
     kept.state = done.state = "DONE"
     sale.state = "OPENED"
     await session.flush()
-    await _keep_revealed(session, sale.id, opened.bids)
-    parts = in_parts(await revealed_bids(session, sale))
+    await _keep_revealed(session, sale.id, opened)
+    part_count = len(opened.parts)
     told: list[Fact] = [
-        facts.BidsRevealed(part=number, part_count=len(parts), bids=bids)
-        for number, bids in enumerate(parts, 1)
+        facts.BidsRevealed(part=part, part_count=part_count, bids=bids)
+        for part, bids in enumerate(opened.parts, 1)
     ]
     told.append(
         facts.SaleOpened(
             opening_id=opening.opening_id,
-            part_count=len(parts),
+            part_count=part_count,
             draw_secret=opened.draw_secret.hex(),
             seed=opened.seed.hex(),
         )
@@ -340,56 +341,21 @@ async def open_sale(session: Session, opening: Due, opened: Opened) -> SaleRef:
     return SaleRef(sale_id=sale.id, state=sale.state)
 
 
-async def _keep_revealed(session: Session, sale_id: str, bids: Mapping[str, Revealed]) -> None:
-    query = select(SealedBid.id, SealedBid.registration_id, SealedBid.uscc)
-    found = await session.exec(query.where(SealedBid.sale_id == sale_id))
+async def _keep_revealed(session: Session, sale_id: str, opened: Opened) -> None:
     rows = [
         {
-            "receipt_id": receipt_id,
+            "receipt_id": bid.receipt_id,
             "sale_id": sale_id,
-            "registration_id": registration_id,
-            "uscc": uscc,
-            **bids[receipt_id]._asdict(),
+            "registration_id": bid.registration_id,
+            "uscc": bid.bidder,
+            "plaintext": bid.plaintext,
+            "void_code": bid.void_code,
         }
-        for receipt_id, registration_id, uscc in found.all()
-        if receipt_id in bids
+        for part in opened.parts
+        for bid in part
     ]
     if rows:
         await session.exec(insert(RevealedBid), params=rows)
-
-
-async def revealed_bids(
-    session: Session, sale: Sale, *, skip: int = 0, limit: int | None = None
-) -> list[facts.RevealedBid]:
-    """The bids of an opened sale as they are told, in the order in which they were taken in."""
-    ciphertext: Any = SealedBid.ciphertext
-    found = await session.exec(
-        select(RevealedBid, Registration, SealedBid)
-        .options(defer(ciphertext, raiseload=True))
-        .join(Registration, col(Registration.id) == col(RevealedBid.registration_id))
-        .join(SealedBid, col(SealedBid.id) == col(RevealedBid.receipt_id))
-        .where(col(RevealedBid.sale_id) == sale.id)
-        .order_by(col(SealedBid.submitted_at))
-        .offset(skip)
-        .limit(limit)
-    )
-    unit = ASSET_UNITS[sale.asset]
-    return [
-        facts.RevealedBid(
-            receipt_id=bid.receipt_id,
-            registration_id=bid.registration_id,
-            bidder=bid.uscc,
-            bidder_name=entrant.name,
-            project_code=entrant.project_code,
-            quantity_max=unit.format(entrant.quantity_max_minor),
-            version=sealed.version,
-            submitted_at=sealed.submitted_at,
-            commitment=b64(sealed.commitment),
-            plaintext=bid.plaintext,
-            void_code=bid.void_code,
-        )
-        for bid, entrant, sealed in found.all()
-    ]
 
 
 async def tell_steps(session: Session, sale: Sale, told: Sequence[Fact], at: datetime) -> None:

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
+from contracts.sale import RevealedBid
 from marketkit.errors import Conflict, NotFound, RuleBroken
+from marketkit.signing import b64
 from marketkit.units import Unit
 from saleroom.sealing import BidMalformed, BidPlace, BidVoid, SealedBid, open_bid, unwrap
 
@@ -61,38 +63,54 @@ def check_openable(*, reconciled_at: datetime | None, opens_by: datetime, at: da
 
 @dataclass(frozen=True)
 class Standing:
-    """A bid that stood at closing, and what of its bidder decides whether it counts."""
+    """A bid that stood at closing, whose it is, and what of its bidder decides if it counts."""
 
     receipt_id: str
+    registration_id: str
+    bidder_name: str
+    project_code: str
+    quantity_max_minor: int
     place: BidPlace
     sealed: SealedBid
+    submitted_at: datetime
     registration_state: str
     deposit_state: str
     booked_at: datetime | None
 
 
-class Revealed(NamedTuple):
-    """What a bid says, without its padding, as far as it is text; and why it is void, if it is."""
-
+class _Said(NamedTuple):
     plaintext: str | None
     void_code: str | None
 
 
-def reveal(bid: Standing, *, private_key: bytes, unit: Unit, deposit_due_at: datetime) -> Revealed:
+def reveal(
+    bid: Standing, *, private_key: bytes, unit: Unit, deposit_due_at: datetime
+) -> RevealedBid:
     """The bid as it is told; void for its bidder's sake before for its own.
 
     `NOT_QUALIFIED`, `DEPOSIT_NOT_CONFIRMED`, then as `sealing.open_bid`: each voids that bid only.
     """
     said = _opened(bid, private_key, unit)
-    if bid.registration_state != "QUALIFIED":
-        return said._replace(void_code="NOT_QUALIFIED")
     booked_at = bid.booked_at
-    if bid.deposit_state != "CONFIRMED" or booked_at is None or booked_at > deposit_due_at:
-        return said._replace(void_code="DEPOSIT_NOT_CONFIRMED")
-    return said
+    if bid.registration_state != "QUALIFIED":
+        said = said._replace(void_code="NOT_QUALIFIED")
+    elif bid.deposit_state != "CONFIRMED" or booked_at is None or booked_at > deposit_due_at:
+        said = said._replace(void_code="DEPOSIT_NOT_CONFIRMED")
+    return RevealedBid(
+        receipt_id=bid.receipt_id,
+        registration_id=bid.registration_id,
+        bidder=bid.place.uscc,
+        bidder_name=bid.bidder_name,
+        project_code=bid.project_code,
+        quantity_max=unit.format(bid.quantity_max_minor),
+        version=bid.place.version,
+        submitted_at=bid.submitted_at,
+        commitment=b64(bid.sealed.commitment),
+        **said._asdict(),
+    )
 
 
-def _opened(bid: Standing, private_key: bytes, unit: Unit) -> Revealed:
+def _opened(bid: Standing, private_key: bytes, unit: Unit) -> _Said:
     try:
         plaintext: bytes | None = open_bid(
             bid.sealed, bid.place, private_key=private_key, unit=unit
@@ -102,7 +120,7 @@ def _opened(bid: Standing, private_key: bytes, unit: Unit) -> Revealed:
         plaintext = unwrap(bid.sealed.ciphertext, private_key, bid.place.info)
         void_code = void.code
     text = _text(plaintext)
-    return Revealed(text, void_code if text is not None else void_code or BidMalformed.code)
+    return _Said(text, void_code if text is not None else void_code or BidMalformed.code)
 
 
 def _text(plaintext: bytes | None) -> str | None:

@@ -12,10 +12,10 @@ from marketkit.units import ASSET_UNITS, YUAN, AmountYuanOrZero, Form, Instant, 
 from saleroom.entries.tables import Registration
 from saleroom.markets import Market
 from saleroom.notices.tables import Sale
-from saleroom.openings.actions import revealed_bids
 from saleroom.openings.rules import ResultUnknown
 from saleroom.openings.tables import Opening
 from saleroom.openings.tables import RevealedBid as RevealedRow
+from saleroom.results.actions import revealed_bids
 from saleroom.results.tables import Award, Result
 from saleroom.results.tables import RejectedStep as RejectedRow
 
@@ -141,7 +141,9 @@ async def _result(session: Session, sale_id: str) -> ResultOut:
 async def _bids(session: Session, sale_id: str, page: int, page_size: int) -> RevealedBids:
     sale, _ = await _opened(session, sale_id)
     skip = (page - 1) * page_size
-    items = await revealed_bids(session, sale, skip=skip, limit=page_size)
+    unit = ASSET_UNITS[sale.asset]
+    found = await revealed_bids(session, sale_id, skip=skip, limit=page_size)
+    items = [bid.told(unit) for bid in found]
     total = await _count(session, RevealedRow, sale_id)
     return RevealedBids(items=items, page=page, page_size=page_size, total=total)
 
