@@ -14,8 +14,9 @@ from gateway.streams import routes as streams
 from marketkit.db import Database
 from marketkit.strict_http import StrictHttp
 from marketkit.web import create_app
-from told_board import EMISSION, ENERGY
+from told_board import ENERGY
 
+EMISSION = "/370500/emission-trade"
 SOURCES = {"energy": ENERGY, "emission": EMISSION}
 STOP_S_MAX = 5
 

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from pydantic import BaseModel
 
-from databases import rows
+from databases import rows, until_idle
 from marketkit.batch import COMMANDS_MAX, Answer, Command, execute, single
 from marketkit.db import Database, Session, sql
 from marketkit.errors import Busy, Conflict, problem
@@ -106,7 +106,7 @@ class TestOneKey:
         await asyncio.sleep(0)
         caller.cancel()
         await asyncio.gather(caller, return_exceptions=True)
-        await kit_house.close()
+        await until_idle(kit_house)
         assert await send(kit_house, command()) == [Answer(201, b'{"number":1}')]
         assert await effects(kit_house) == 1
 

@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlmodel import Field
 
 from builders import COUNTY, NOON, OTHER_COUNTY, a_uscc, an_account
-from databases import LAND, Migrated, Package, rows
+from databases import LAND, Migrated, Package, rows, until_idle
 from marketkit.db import Database, Role, Scope, Session, Table, instant, new_id, sql, sqlstate
 from marketkit.ledger import open_account
 from marketkit.outbox import Outbox, PartitionHead
@@ -66,8 +66,7 @@ async def test_cancelled_callers_leave_no_connection_and_no_lock(
         caller.cancel()
     ended = await asyncio.gather(*callers, return_exceptions=True)
     assert any(isinstance(end, asyncio.CancelledError) for end in ended)
-    await kit_house.close()
-    assert kit_house.engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # of the pool in use
+    await until_idle(kit_house)
     await rows(kit_house, "SELECT * FROM partition_head FOR UPDATE NOWAIT")
     idle = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in%'"
     assert seen(migrated, idle) == 0
@@ -90,7 +89,7 @@ async def test_what_a_cancelled_caller_began_ends_by_itself(
     caller.cancel()
     with pytest.raises(asyncio.CancelledError):
         await caller
-    await kit_house.close()
+    await until_idle(kit_house)
     assert seen(migrated, "SELECT count(*) FROM toy.thing") == 1
 
 

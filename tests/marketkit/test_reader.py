@@ -269,14 +269,14 @@ async def test_facts_applied_while_heads_are_asked_for_are_no_fork(readers: Read
 
 async def test_two_readers_at_once_apply_each_event_once(readers: Readers) -> None:
     both = [readers.reader, readers.another()]
-    for start in range(0, 200, 50):
-        await tell_many(readers.owner, start, 50)
+    for start in range(0, 120, 40):
+        await tell_many(readers.owner, start, 40)
         records = [record_of(event) for event in await all_events(readers.owner)]
         work = [reader.on_hints(records[n::2]) for n, reader in enumerate(both)]
         work += [reader.compare() for reader in both]
         await asyncio.gather(*work)
     assert await readers.is_level()
-    assert sum((await counts(readers.house)).values()) == 200
+    assert sum((await counts(readers.house)).values()) == 120
     straight = await projection(readers.house)
     await readers.house.run(lambda s: rebuild(s, counting(), SOURCE, 1), "worker")
     await readers.reader.compare()

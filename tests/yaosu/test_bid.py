@@ -6,12 +6,14 @@ from typing import Any
 
 import httpx
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from builders import a_signer, a_uscc
 from marketkit.signing import b64, canonical, sm3, unb64
 from marketkit.units import TCE, format_instant
 from saleroom.sealing import BidPlace, SealedBid, Step, new_key_pair, open_bid
-from yaosu.bid import Receipt, ReceiptNotGenuine, StepUnreadable, place_bid, read_steps
+from yaosu.bid import Receipt, ReceiptNotGenuine, StepUnreadable, bid, place_bid, read_steps
 from yaosu.client import Client, OutcomeUnknown, Refused, Sent
 
 USCC = a_uscc()
@@ -152,9 +154,44 @@ class TestPlaceBid:
         assert b"10000" not in kept
 
 
+class TestCommand:
+    def run(self, *arguments: str) -> tuple[int, str]:
+        app = typer.Typer()
+        app.command("bid")(bid)
+        result = CliRunner().invoke(app, arguments)
+        return result.exit_code, result.output
+
+    @pytest.mark.parametrize(
+        "address",
+        [
+            "sale-1",
+            "http://x/v1/energy",
+            "http://x/v1/energy/sales/",
+            "ftp://x/v1/energy/sales/1",
+            "http://x/sales/1",
+        ],
+    )
+    def test_an_address_that_is_none_says_how_one_is_written(
+        self, tmp_path: Path, address: str
+    ) -> None:
+        options = ("--uscc", USCC, "--token-file", str(tmp_path / "t"), "--step", "1:1")
+        code, said = self.run(address, *options)
+        assert code == 1
+        assert "地址须写作" in said or "交易编号" in said
+
+    def test_a_token_others_can_read_is_not_used(self, tmp_path: Path) -> None:
+        file = tmp_path / "token"
+        file.write_text("token")
+        file.chmod(0o644)
+        options = ("--uscc", USCC, "--token-file", str(file), "--step", "1:1")
+        code, said = self.run("http://127.0.0.1:9/v1/energy/sales/1", *options)
+        assert code == 1
+        assert "chmod 600" in said
+
+
 class TestSteps:
     def test_as_options(self) -> None:
-        assert read_steps(["226.50:10000:5000", "200.00:2000"], None, TCE) == list(STEPS)
+        assert read_steps(["226.50:10000:5000", "200.00:2000"], TCE) == list(STEPS)
 
     def test_from_a_file(self, tmp_path: Path) -> None:
         file = tmp_path / "bid.json"
@@ -163,18 +200,18 @@ class TestSteps:
             {"price_yuan": "200.00", "quantity": "2000"},
         ]
         file.write_text(json.dumps({"steps": steps}))
-        assert read_steps([], file, TCE) == list(STEPS)
+        assert read_steps([f"@{file}"], TCE) == list(STEPS)
         file.write_text(json.dumps(steps))
-        assert read_steps([], file, TCE) == list(STEPS)
+        assert read_steps([f"@{file}"], TCE) == list(STEPS)
 
     @pytest.mark.parametrize("text", ["226.50", "226.505:1", "1e3:1", "1:2:3:4", "", "１:1"])
     def test_what_is_none(self, text: str) -> None:
         with pytest.raises(StepUnreadable, match="报价须写作"):
-            read_steps([text], None, TCE)
+            read_steps([text], TCE)
 
     @pytest.mark.parametrize("text", ["", "{}", "[1]", '[{"price": "1"}]', "[{}]"])
     def test_what_is_no_file_of_steps(self, tmp_path: Path, text: str) -> None:
         file = tmp_path / "bid.json"
         file.write_text(text)
         with pytest.raises(StepUnreadable):
-            read_steps([], file, TCE)
+            read_steps([f"@{file}"], TCE)

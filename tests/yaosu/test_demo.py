@@ -1,3 +1,4 @@
+import asyncio
 import json
 import zipfile
 from collections.abc import AsyncIterator
@@ -62,6 +63,9 @@ async def clocks(house: Stack) -> list[bool]:
 @pytest.mark.slow
 class TestPlay:
     async def test_it_tells_the_plan_s_facts_and_ends_today(self, house: Stack) -> None:
+        # Cut off somewhere in the middle, it goes on from there.
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(played(house), 2.0)
         sale = await played(house)
         got = {award["bidder"]: award["quantity"] for award in sale["result"]["awards"]}
         assert list(got.values()) == ["4500.000", "3500.000", "2000.000"]

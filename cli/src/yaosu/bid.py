@@ -14,13 +14,13 @@ from saleroom.sealing import BidPlace, Step, seal_bid
 from yaosu.client import Client, Sent, Stopped, Token
 from yaosu.options import (
     SENT_FOLDER,
-    Gateway,
-    Market,
+    AddressUnreadable,
     SentFolder,
     ServiceKey,
     TokenFile,
     done,
     key_of,
+    place_of,
     token_of,
 )
 
@@ -28,26 +28,28 @@ ATTEMPTS_MAX = 1000
 
 
 def bid(
-    sale_id: Annotated[str, typer.Argument(help="交易编号")],
+    sale: Annotated[str, typer.Argument(help="交易地址：http(s)://门户/v1/市场/sales/交易编号")],
     uscc: Annotated[str, typer.Option(help="本企业统一社会信用代码")],
-    gateway: Gateway,
     token_file: TokenFile,
-    step: Annotated[list[str] | None, typer.Option(help="单价:数量[:最低接受数量]，可重复")] = None,
-    steps_file: Annotated[Path | None, typer.Option(help="报价的JSON文件")] = None,
+    step: Annotated[
+        list[str], typer.Option(help="单价:数量[:最低接受数量]，可重复；或 @文件.json")
+    ],
     version: Annotated[int, typer.Option(min=1, help="第几版；替换已受理的报价时加一")] = 1,
-    market: Market = "energy",
     service_key: ServiceKey = "",
     sent_folder: SentFolder = SENT_FOLDER,
 ) -> None:
     """密封一份报价并提交；同一版重复执行，只重发同样的内容。"""
 
     async def work() -> Receipt:
-        place = BidPlace(sale_id, uscc, version)
+        at = place_of(sale)
+        if not at.sale_id:
+            raise AddressUnreadable("请给出交易地址，以 /sales/交易编号 结尾")
+        place = BidPlace(at.sale_id, uscc, version)
         token, key = token_of(token_file), key_of(service_key)
-        async with Client(gateway, Sent(sent_folder)) as client:
-            notice = await client.get(f"/v1/{market}/sales/{sale_id}", token=token)
-            steps = read_steps(step or [], steps_file, unit_of(notice))
-            return await place_bid(client, market, place, steps, token=token, service_key=key)
+        async with Client(at.gateway_url, Sent(sent_folder)) as client:
+            notice = await client.get(f"/v1/{at.market}/sales/{at.sale_id}", token=token)
+            steps = read_steps(step, unit_of(notice))
+            return await place_bid(client, at.market, place, steps, token=token, service_key=key)
 
     receipt = done(work())
     checked = "签名有效" if receipt.is_checked else "未核验签名：没有服务公钥"
@@ -72,23 +74,26 @@ class Receipt:
     is_checked: bool
 
 
-def read_steps(texts: Sequence[str], file: Path | None, unit: Unit) -> list[Step]:
-    """Price steps written `price:quantity[:least quantity]`, or from a JSON file.
+def read_steps(texts: Sequence[str], unit: Unit) -> list[Step]:
+    """Price steps written `price:quantity[:least quantity]`, or `@` and a JSON file of them.
 
     Raises:
         StepUnreadable: One of them cannot be read.
     """
     try:
-        if file is not None:
-            said = json.loads(file.read_bytes())
-            steps = said["steps"] if isinstance(said, dict) else said
-            return [_step(unit, **step) for step in steps]
-        return [_step(unit, *text.split(":")) for text in texts]
+        return [step for text in texts for step in _steps(text, unit)]
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         raise StepUnreadable(
             "报价须写作 单价:数量[:最低接受数量]，如 226.50:10000:5000；"
             '文件须为 {"steps": [{"price_yuan": …, "quantity": …, "min_accept_quantity": …}]}'
         ) from None
+
+
+def _steps(text: str, unit: Unit) -> list[Step]:
+    if not text.startswith("@"):
+        return [_step(unit, *text.split(":"))]
+    said = json.loads(Path(text[1:]).read_bytes())
+    return [_step(unit, **step) for step in (said["steps"] if isinstance(said, dict) else said)]
 
 
 def _step(

@@ -17,13 +17,13 @@ from saleroom.shares import Opening, rewrap_share
 from yaosu.client import Client, Refused, Sent, Stopped, Token
 from yaosu.options import (
     SENT_FOLDER,
-    Gateway,
-    Market,
+    AddressUnreadable,
     SentFolder,
     ServiceKey,
     TokenFile,
     done,
     key_of,
+    place_of,
     token_of,
 )
 from yaosu.secret_files import read_key, write_key
@@ -32,29 +32,30 @@ SIGNED = ("sale_id", "opening_id", "session_id", "session_key")
 
 
 def share(
-    gateway: Gateway,
+    address: Annotated[
+        str, typer.Argument(help="交易地址；登记公钥时为市场地址：http(s)://门户/v1/市场")
+    ],
     token_file: TokenFile,
     key_file: Annotated[Path, typer.Option(help="密钥管理员私钥文件，须仅本人可读")],
-    sale_id: Annotated[str, typer.Argument(help="交易编号；登记公钥时不需要")] = "",
     register: Annotated[
         bool, typer.Option("--register", help="登记本人公钥；私钥文件没有则生成")
     ] = False,
-    market: Market = "energy",
     service_key: ServiceKey = "",
     sent_folder: SentFolder = SENT_FOLDER,
 ) -> None:
     """密钥管理员：登记公钥，或在开标时提交本人的密钥份额。"""
-    if bool(sale_id) == register:
-        raise typer.BadParameter("请给出交易编号，或用 --register 登记公钥")
 
     async def work() -> str:
+        at = place_of(address)
+        if bool(at.sale_id) == register:
+            raise AddressUnreadable("提交份额须给出交易地址；登记公钥（--register）须给出市场地址")
         token, key = token_of(token_file), key_of(service_key)
-        async with Client(gateway, Sent(sent_folder)) as client:
+        async with Client(at.gateway_url, Sent(sent_folder)) as client:
             if register:
-                officer = await register_key(client, market, key_file, token=token)
+                officer = await register_key(client, at.market, key_file, token=token)
                 return f"已登记公钥，密钥管理员编号 {officer}"
-            private_key = read_key(key_file)
-            await give_share(client, market, sale_id, private_key, token=token, service_key=key)
+            own = read_key(key_file)
+            await give_share(client, at.market, at.sale_id, own, token=token, service_key=key)
             return "已提交密钥份额，仅本次开标会话可解"
 
     typer.echo(done(work()))

@@ -58,6 +58,8 @@ async def test_the_second_person_reads_what_the_first_asked_for(office: Office) 
     )
     assert shown["confirmed_at"] is None
     assert (await office.ask(f"{REQUESTS}/no", SECOND)).status_code == 404
+    of_a_county = an_officer(region_code=COUNTY)
+    assert (await office.ask(f"{REQUESTS}/{shown['request_id']}", of_a_county)).status_code == 403
 
 
 @pytest.mark.parametrize(

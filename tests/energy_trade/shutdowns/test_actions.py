@@ -8,30 +8,23 @@ from hypothesis import strategies as st
 from builders import COUNTY, NOON, OTHER_COUNTY, a_caller
 from databases import rows
 from energy_office import (
-    CAPACITIES,
     DOCUMENT,
     SECOND,
     Office,
     a_register,
     a_shutdown,
-    a_unit,
 )
 from energy_trade.policy import policy_on
 from energy_trade.shutdowns.actions import (
-    ShutdownIn,
     ShutdownOut,
-    UnitRegisterIn,
     record_shutdown,
-    register_units,
 )
 from energy_trade.shutdowns.rules import (
     ShutdownAlreadyRecorded,
+    ShutdownIn,
     SplitCaseUndefined,
-    UnitAlreadyRetired,
-    UnitRegisterIncomplete,
-    UnitRegisterStands,
-    UnitUnknown,
 )
+from energy_trade.units.rules import UnitAlreadyRetired, UnitUnknown
 from marketkit.units import TCE, day_of
 
 OFFICER = a_caller("bureau_officer", department="energy")
@@ -41,11 +34,6 @@ VERSION = policy_on(day_of(NOON)).version
 async def record(office: Office, **changes: Any) -> ShutdownOut:
     form = ShutdownIn.model_validate(a_shutdown(**changes))
     return await office.house.run(lambda s: record_shutdown(s, OFFICER, form))
-
-
-async def register(office: Office, form: dict[str, Any] | None = None) -> None:
-    units = UnitRegisterIn.model_validate(form or a_register())
-    await office.house.run(lambda s: register_units(s, OFFICER, units))
 
 
 async def lots_of(office: Office, account: str) -> list[Any]:
@@ -179,32 +167,8 @@ async def test_five_at_once_record_one_shutdown(office: Office) -> None:
 
 
 @pytest.mark.article("art. 4")
-async def test_the_register_is_entered_whole_and_once(office: Office) -> None:
-    with pytest.raises(UnitRegisterIncomplete):
-        await register(office, a_register(*(a_unit(n) for n in range(18))))
-    with pytest.raises(UnitRegisterIncomplete):
-        await register(office, a_register(a_unit(1, "299.999")))
-    assert await office.events() == []
-    await register(office)
-    events = await office.events()
-    assert [event["subject"] for event in events] == [f"unit-{n}" for n in range(1, 19)]
-    assert {event["type"] for event in events} == {"yaosu.energy.unit.registered.v1"}
-    assert [event["data"]["capacity_mw"] for event in events] == [f"{c}00" for c in CAPACITIES]
-    with pytest.raises(UnitRegisterStands):
-        await register(office)
-
-
-async def test_five_registers_at_once_are_one(office: Office) -> None:
-    answers = await asyncio.gather(
-        *(office.send("unit-registers", a_register(), SECOND) for _ in range(5))
-    )
-    assert sorted(answer.status_code for answer in answers) == [201, 409, 409, 409, 409]
-    assert len(await office.events()) == 18
-
-
-@pytest.mark.article("art. 4")
 async def test_a_shutdown_retires_the_unit_it_names_once(office: Office) -> None:
-    await register(office)
+    await office.done("unit-registers", a_register())
     done = await record(office, case="PROV_DISPATCH_PLANT", unit_id="unit-18")
     told = (await office.events())[-1]
     assert (told["type"], told["partitionkey"]) == ("yaosu.energy.unit.retired.v1", "unit-18")
@@ -222,7 +186,7 @@ async def test_a_shutdown_retires_the_unit_it_names_once(office: Office) -> None
 
 
 async def test_of_five_shutdowns_at_once_one_retires_the_unit(office: Office) -> None:
-    await register(office)
+    await office.done("unit-registers", a_register())
     wanted = [a_shutdown(name=f"关停{n}", unit_id="unit-1") for n in range(5)]
     answers = await asyncio.gather(*(office.send("shutdowns", one) for one in wanted))
     codes = [answer.json().get("code", "") for answer in answers]

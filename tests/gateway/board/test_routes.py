@@ -12,14 +12,14 @@ from builders import Trust, a_client
 from contracts import sale as told
 from databases import rows
 from gateway.board.routes import routes
+from gateway_site import EMISSION, SOURCES
 from marketkit.checkpoint import sign_checkpoint
 from marketkit.db import Database
 from marketkit.facts import Fact
 from marketkit.web import create_app
 from sale_story import SALE, Story
-from told_board import EMISSION, ENERGY, Teller
+from told_board import ENERGY, Teller
 
-SOURCES = {"energy": ENERGY, "emission": EMISSION}
 ATOM = "{http://www.w3.org/2005/Atom}"
 ADDRESSES = (
     "/v1/board/sales",

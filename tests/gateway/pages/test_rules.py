@@ -2,7 +2,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway.board.rules import ASSET_TITLES, ENDED_STATES, SEALED_STATES, SourceStaleness
+from gateway.board.rules import ENDED_STATES, SEALED_STATES, SourceStaleness
+from gateway.holdings.rules import ASSET_TITLES
 from gateway.pages import rules
 from gateway.pages.rules import (
     BID_BYTES,

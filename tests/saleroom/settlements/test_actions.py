@@ -250,6 +250,15 @@ class TestMoney:
         with pytest.raises(PaymentSerialUsed):
             await story.pay(2, bank_serial="one")
 
+    async def test_the_booking_of_a_deposit_pays_no_contract(self, story: Story) -> None:
+        await story.confirm()
+        await story.sign(1)
+        (deposit,) = await rows(
+            story.house, "SELECT bank_serial FROM deposit WHERE uscc = :uscc", uscc=a_uscc(1)
+        )
+        with pytest.raises(PaymentSerialUsed):
+            await story.pay(1, bank_serial=deposit.bank_serial)
+
     async def test_a_treasury_receipt_delivers_one_contract(self, story: Story) -> None:
         await story.confirm()
         for number in (1, 2):

@@ -117,7 +117,7 @@ class Sale:
                 self.desk.client,
                 "energy",
                 BidPlace(self.sale_id, bidder.uscc, 1),
-                read_steps([bidder.step], None, TCE),
+                read_steps([bidder.step], TCE),
                 token=self.desk.token(enterprise(bidder.uscc, bidder.region_code)),
             )
         self.say("五份密封报价已受理，回执签名有效；开标前无人知道报价与家数")

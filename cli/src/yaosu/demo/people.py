@@ -8,7 +8,7 @@ from marketkit.codes import CITY
 from yaosu.client import Client, Token
 
 # A token lives ten minutes.
-RENEW_AFTER_S = 300
+RENEW_AFTER_S = 300.0
 
 
 @dataclass(frozen=True)
@@ -49,15 +49,15 @@ class Desk:
     """Where people sit down to act: each with their token, all by one client."""
 
     client: Client
-    _tokens: dict[str, tuple[int, str]] = field(default_factory=dict)
+    _tokens: dict[str, str] = field(default_factory=dict)
+    _renew_at_s: dict[str, float] = field(default_factory=dict)
 
     def token(self, person: Person) -> Token:
         async def token() -> str:
-            until_s, held = self._tokens.get(person.sub, (0, ""))
-            if time.monotonic() >= until_s:
-                held = await self.client.dev_token(person.claims)
-                self._tokens[person.sub] = (int(time.monotonic()) + RENEW_AFTER_S, held)
-            return held
+            if time.monotonic() >= self._renew_at_s.get(person.sub, 0.0):
+                self._tokens[person.sub] = await self.client.dev_token(person.claims)
+                self._renew_at_s[person.sub] = time.monotonic() + RENEW_AFTER_S
+            return self._tokens[person.sub]
 
         return token
 

@@ -162,20 +162,23 @@ class Taken(NamedTuple):
 
 async def position_of(session: Session, source: str, partition: int) -> Position:
     """The position, locked; made at the log's beginning if there is none."""
-    await session.exec(
-        upsert(Position)
-        .values(
-            source=source, partition=partition, epoch=1, sequence=0, chain=ZERO, is_forked=False
-        )
-        .on_conflict_do_nothing()
-    )
+    await _make_missing(session, source)
     query = select(Position).where(Position.source == source, Position.partition == partition)
     return (await session.exec(query.with_for_update())).one()
 
 
-async def positions_of(session: Session, source: str) -> dict[int, Position]:
+async def positions_of(session: Session, source: str, *, lock: bool = True) -> dict[int, Position]:
     """Every position of a source, locked in order."""
-    return {part: await position_of(session, source, part) for part in range(PARTITIONS)}
+    await _make_missing(session, source)
+    query = select(Position).where(Position.source == source).order_by(col(Position.partition))
+    found = await session.exec(query.with_for_update() if lock else query)
+    return {position.partition: position for position in found.all()}
+
+
+async def _make_missing(session: Session, source: str) -> None:
+    first = {"source": source, "epoch": 1, "sequence": 0, "chain": ZERO, "is_forked": False}
+    rows = [first | {"partition": number} for number in range(PARTITIONS)]
+    await session.exec(upsert(Position).values(rows).on_conflict_do_nothing())
 
 
 async def take_in(

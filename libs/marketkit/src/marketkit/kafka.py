@@ -11,7 +11,11 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import (
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+)
 
 from marketkit.outbox import PARTITIONS, Placed
 
@@ -19,6 +23,10 @@ SEND_TIMEOUT_S = 5.0
 STOP_TIMEOUT_S = 2.0
 RECORD_BYTES_MAX = 1024 * 1024
 FETCH_BYTES_MAX = 4 * 1024 * 1024
+
+
+# Too large for us or, by its answer, for this broker: sent again it would be refused again.
+UNSENDABLE = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 
 class Hint(Protocol):
@@ -32,6 +40,12 @@ class Hint(Protocol):
 
 class WireDown(Exception):
     """The broker did not take or give in time; whether it did is unknown."""
+
+
+def _answered(error: KafkaError) -> asyncio.Future[object]:
+    answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+    answer.set_exception(error)
+    return answer
 
 
 class Wire:
@@ -48,19 +62,24 @@ class Wire:
         Raises:
             WireDown: some may or may not have arrived; send all again.
         """
-        unsendable = []
+        answers: list[object] = []
         waiting = []
         try:
             for event in events:
                 try:
                     waiting.append(await asyncio.wait_for(self._enqueue(event), SEND_TIMEOUT_S))
-                except MessageSizeTooLargeError:
-                    unsendable.append(event)
+                except UNSENDABLE as error:
+                    waiting.append(_answered(error))
             if waiting:
-                await asyncio.wait_for(asyncio.gather(*waiting), SEND_TIMEOUT_S)
+                together = asyncio.gather(*waiting, return_exceptions=True)
+                answers = await asyncio.wait_for(together, SEND_TIMEOUT_S)
         except (KafkaError, TimeoutError) as error:
             raise WireDown(type(error).__name__) from error
-        return unsendable
+        for answer in answers:
+            if isinstance(answer, Exception) and not isinstance(answer, UNSENDABLE):
+                raise WireDown(type(answer).__name__) from answer
+        pairs = zip(events, answers, strict=True)
+        return [event for event, answer in pairs if isinstance(answer, UNSENDABLE)]
 
     async def _enqueue(self, event: Placed) -> asyncio.Future[object]:
         headers = [

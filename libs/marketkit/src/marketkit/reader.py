@@ -148,7 +148,7 @@ class Reader:
 
     async def _positions(self) -> dict[int, Position]:
         return await self.house.run(
-            lambda session: positions_of(session, self.feed.source), "worker"
+            lambda session: positions_of(session, self.feed.source, lock=False), "worker"
         )
 
     async def _fork(self) -> None:

@@ -1,7 +1,6 @@
 """What runs beside the requests: sequencer, relay, readers, clock, each supervised apart."""
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -51,7 +50,13 @@ class Loop:
             RESTARTS.labels(self.name).inc()
             lasted = asyncio.get_running_loop().time() - began
             failures = 0 if lasted > 10 else failures + 1
-            await asyncio.sleep(min(0.1 * 2**failures, BACKOFF_S_MAX))
+            await asyncio.sleep(pause_s(failures))
+
+
+def pause_s(failures: int) -> float:
+    """How long a loop waits after so many failures in a row."""
+    # A power without a bound is too large for a float after an hour and a half without a broker.
+    return min(0.1 * (1 << min(failures, 10)), BACKOFF_S_MAX)
 
 
 @dataclass
@@ -185,10 +190,10 @@ def standard_loops(
 
 
 async def run(loops: Sequence[Loop], stop: asyncio.Event) -> None:
-    """Run the loops until told to stop; then end them, in at most two seconds."""
+    """Run the loops until told to stop; then end them, in at most five seconds."""
     tasks = [asyncio.create_task(loop.supervised(), name=loop.name) for loop in loops]
     await stop.wait()
     for task in tasks:
         task.cancel()
-    with contextlib.suppress(asyncio.CancelledError, TimeoutError):
+    if tasks:
         await asyncio.wait(tasks, timeout=5)

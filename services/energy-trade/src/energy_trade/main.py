@@ -9,6 +9,7 @@ from energy_trade.sales.routes import routes as sales
 from energy_trade.screenings.routes import routes as screenings
 from energy_trade.shutdowns.routes import routes as shutdowns
 from energy_trade.trials import TRIALS
+from energy_trade.units.routes import routes as units
 from marketkit import trial
 from marketkit.program import Parts
 from marketkit.web import create_app as create
@@ -20,6 +21,7 @@ def create_app(parts: Parts) -> FastAPI:
         accounts(),
         issues(),
         pool(),
+        units(),
         shutdowns(),
         screenings(),
         *sales(),

@@ -162,7 +162,10 @@ async def record_payment(
         pay_by=settlement.pay_by,
         at=at,
     )
-    if await session.get(Payment, form.bank_serial) is not None:
+    # One booking of the bank is one sum of money: it cannot be a deposit and a payment.
+    query = select(Deposit.registration_id).where(Deposit.bank_serial == form.bank_serial)
+    is_deposit = (await session.exec(query)).first() is not None
+    if is_deposit or await session.get(Payment, form.bank_serial) is not None:
         raise PaymentSerialUsed()
     session.add(
         Payment(

@@ -104,12 +104,14 @@ def _holder(form: IssueIn) -> Holder:
     return holder
 
 
-async def show_issue_request(session: Session, request_id: str) -> IssueRequestOut:
+async def show_issue_request(session: Session, caller: Caller, request_id: str) -> IssueRequestOut:
     """What was asked for.
 
     Raises:
+        CityOfficerRequired: the caller is of one county.
         RequestUnknown: no such request.
     """
+    check_citywide(caller)
     request = await session.get(Request, request_id)
     if request is None or request.kind != KIND:
         raise RequestUnknown()

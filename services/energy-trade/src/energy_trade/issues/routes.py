@@ -25,7 +25,9 @@ def routes() -> APIRouter:
 
     @router.get(REQUESTS + "/{request_id}", response_model=IssueRequestOut, **bureau)
     async def show_issue_request(request_id: str, ask: AskDep) -> IssueRequestOut:
-        return await ask.run(lambda s: actions.show_issue_request(s, request_id), "market")
+        caller = ask.caller
+        assert caller is not None
+        return await ask.run(lambda s: actions.show_issue_request(s, caller, request_id), "market")
 
     @router.post(
         REQUESTS + "/{request_id}/confirmations",

@@ -104,7 +104,7 @@ def create_shutdowns() -> None:
         sa.Column("recorded_by", sa.String(), nullable=False),
         sa.Column("policy_version", sa.String(), nullable=False),
         sa.CheckConstraint(
-            "energy_kgce >= 0 AND coal_kg >= 0 AND energy_kgce + coal_kg > 0",
+            "energy_kgce >= 0 AND coal_kg >= 0 AND (energy_kgce > 0 OR coal_kg > 0)",
             name=op.f("ck_shutdown_freed"),
         ),
         sa.ForeignKeyConstraint(

@@ -1,21 +1,18 @@
-"""Units that must go, and shutdowns: what each freed, split, credited and told at once."""
+"""Shutdowns: what each freed, split, credited and told at once."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Annotated
 
-from pydantic import Field, model_validator
 from sqlalchemy import insert
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlmodel import col
 
-from contracts.energy import ShutdownRecorded, SplitPosted, UnitRegistered, UnitRetired
+from contracts.energy import ShutdownRecorded, SplitPosted
 from energy_trade.accounts.actions import check_citywide, ensure_accounts, issue_lot
 from energy_trade.accounts.rules import (
     CITY_RETAINED,
     PROVINCE_STORE,
     Holder,
-    QuantityTceOrTOrZero,
     check_effective,
     county_holder,
     issuance_holder,
@@ -24,17 +21,14 @@ from energy_trade.policy import Asset, Policy, Tier, policy_on
 from energy_trade.shutdowns.rules import (
     TIERS,
     ShutdownAlreadyRecorded,
+    ShutdownIn,
     Split,
-    Unit,
-    UnitRegisterStands,
-    check_register,
-    check_unit,
-    check_unit_runs,
     restrictions_of,
     split_shutdown,
 )
-from energy_trade.shutdowns.tables import ExtractionUnit, Shutdown, SplitShare, UnitRegister
-from marketkit.codes import CountyCode
+from energy_trade.shutdowns.tables import Shutdown, SplitShare
+from energy_trade.units.actions import locked_unit, retire
+from energy_trade.units.rules import check_unit_runs
 from marketkit.db import Session, instant, new_id
 from marketkit.identity import Caller
 from marketkit.ledger import Booking, Lot
@@ -42,71 +36,12 @@ from marketkit.movements import Leg, Movement
 from marketkit.outbox import Telling, tell_all
 from marketkit.units import (
     ASSET_UNITS,
-    MW,
     TCE,
     TONNE,
-    Day,
-    Edge,
     Form,
-    LongText,
     Quantity,
-    QuantityTceOrZero,
-    Text,
     day_of,
 )
-
-CapacityMw = Annotated[int, Edge(MW, positive=True)]
-UNITS_MAX = 200
-
-
-class UnitIn(Form):
-    unit_id: Annotated[str, Field(pattern=r"^[0-9A-Za-z_-]{1,40}$")]
-    name: Text
-    region_code: CountyCode
-    capacity_mw: CapacityMw
-    retire_by: Day
-    replacement_measure: LongText
-
-
-class UnitRegisterIn(Form):
-    """The whole register."""
-
-    units: Annotated[list[UnitIn], Field(min_length=1, max_length=UNITS_MAX)]
-
-    @model_validator(mode="after")
-    def _each_unit_once(self) -> "UnitRegisterIn":
-        if len({unit.unit_id for unit in self.units}) < len(self.units):
-            raise ValueError("机组编号重复")
-        return self
-
-
-class UnitRegisterOut(Form):
-    count: int
-    capacity_mw: Quantity
-    policy_version: str
-
-
-class ShutdownIn(Form):
-    case: Text
-    name: Text
-    industry: Text
-    region_code: CountyCode
-    document_no: Text
-    effective_on: Day
-    energy_tce: QuantityTceOrZero
-    coal_t: QuantityTceOrTOrZero
-    unit_id: str | None = None
-
-    @model_validator(mode="after")
-    def _frees_something(self) -> "ShutdownIn":
-        if not self.energy_tce and not self.coal_t:
-            raise ValueError("能耗指标与煤炭指标不得同时为零")
-        return self
-
-    @property
-    def freed(self) -> dict[Asset, int]:
-        freed: dict[Asset, int] = {"ENERGY": self.energy_tce, "COAL": self.coal_t}
-        return {asset: quantity for asset, quantity in freed.items() if quantity}
 
 
 class SplitOut(Form):
@@ -128,57 +63,6 @@ class ShutdownOut(Form):
     policy_version: str
 
 
-async def register_units(session: Session, caller: Caller, form: UnitRegisterIn) -> UnitRegisterOut:
-    """Enter the whole register of units that must go, once.
-
-    Raises:
-        CityOfficerRequired: the caller is of one county.
-        UnitNotOnList: art. 4, a unit as large as those that may stay.
-        UnitRetiresTooLate: art. 4, a unit planned past the last day.
-        UnitRegisterIncomplete: art. 4, another number of units, or another capacity in all.
-        UnitRegisterStands: it was entered before.
-    """
-    check_citywide(caller)
-    at = await instant(session)
-    policy = policy_on(day_of(at))
-    units = [Unit(one.capacity_mw, one.retire_by) for one in form.units]
-    for unit in units:
-        check_unit(unit, policy)
-    check_register(units, policy)
-    register = upsert(UnitRegister).values(
-        id=1, registered_at=at, registered_by=caller.sub, policy_version=policy.version
-    )
-    new = register.on_conflict_do_nothing().returning(col(UnitRegister.id))
-    if (await session.exec(new)).first() is None:
-        raise UnitRegisterStands()
-    rows = [
-        {"id": one.unit_id, "capacity_kw": one.capacity_mw}
-        | one.model_dump(exclude={"unit_id", "capacity_mw", "retire_by"})
-        | {"retire_by": one.retire_by}
-        for one in form.units
-    ]
-    await session.exec(insert(ExtractionUnit), params=rows)
-    await tell_all(session, [_registered(one, at, policy) for one in form.units])
-    return UnitRegisterOut(
-        count=len(units),
-        capacity_mw=MW.format(sum(unit.capacity_kw for unit in units)),
-        policy_version=policy.version,
-    )
-
-
-def _registered(unit: UnitIn, at: datetime, policy: Policy) -> Telling:
-    fact = UnitRegistered(
-        unit_id=unit.unit_id,
-        name=unit.name,
-        region_code=unit.region_code,
-        capacity_mw=MW.format(unit.capacity_mw),
-        retire_by=unit.retire_by,
-        replacement_measure=unit.replacement_measure,
-    )
-    return Telling(fact, unit.unit_id, region_code=unit.region_code, at=at,
-                   policy_version=policy.version)  # fmt: skip
-
-
 async def record_shutdown(session: Session, caller: Caller, form: ShutdownIn) -> ShutdownOut:
     """Record what was shut, split what it freed by the table, and credit each tier its lots.
 
@@ -191,7 +75,7 @@ async def record_shutdown(session: Session, caller: Caller, form: ShutdownIn) ->
         ShutdownAlreadyRecorded: the same capacity by the same document.
     """
     check_citywide(caller)
-    unit = await _locked_unit(session, form)
+    unit = await locked_unit(session, form.unit_id, form.region_code) if form.unit_id else None
     at = await instant(session)
     policy = policy_on(day_of(at))
     splits = {
@@ -210,11 +94,7 @@ async def record_shutdown(session: Session, caller: Caller, form: ShutdownIn) ->
         answers.append(_split_out(asset, split, lots))
         told.append(Telling(_posted(form, answers[-1], legs), shutdown.id))
     if unit is not None:
-        unit.retired_on, unit.shutdown_id = form.effective_on, shutdown.id
-        retired = UnitRetired(
-            unit_id=unit.id, retired_on=form.effective_on, shutdown_id=shutdown.id
-        )
-        told.append(Telling(retired, unit.id))
+        told.append(retire(unit, form.effective_on, shutdown.id))
     await tell_all(
         session,
         [
@@ -223,13 +103,6 @@ async def record_shutdown(session: Session, caller: Caller, form: ShutdownIn) ->
         ],
     )
     return ShutdownOut(shutdown_id=shutdown.id, splits=answers, policy_version=policy.version)
-
-
-async def _locked_unit(session: Session, form: ShutdownIn) -> ExtractionUnit | None:
-    if form.unit_id is None:
-        return None
-    unit = await session.get(ExtractionUnit, form.unit_id, with_for_update=True)
-    return unit if unit is not None and unit.region_code == form.region_code else None
 
 
 async def _record(

@@ -1,4 +1,4 @@
-"""HTTP of shutdowns: the register of units, what was shut, and what the city retained of it."""
+"""HTTP of shutdowns: what was shut, and what the city retained of it."""
 
 from typing import Annotated
 
@@ -8,40 +8,14 @@ from sqlmodel import col, func, select
 from energy_trade.accounts.rules import CITY_RETAINED
 from energy_trade.shutdowns import actions
 from energy_trade.shutdowns.actions import (
-    ShutdownIn,
     ShutdownOut,
-    UnitRegisterIn,
-    UnitRegisterOut,
 )
-from energy_trade.shutdowns.rules import remaining_units
-from energy_trade.shutdowns.tables import ExtractionUnit, Shutdown, SplitShare
-from marketkit.db import Session, instant
+from energy_trade.shutdowns.rules import ShutdownIn
+from energy_trade.shutdowns.tables import Shutdown, SplitShare
+from marketkit.db import Session
 from marketkit.doors import AskDep, CommandDep, open_to
 from marketkit.ledger import Balance
-from marketkit.units import ASSET_UNITS, MW, PERCENT, Day, Form, Quantity, day_of
-
-
-class UnitOut(Form):
-    unit_id: str
-    name: str
-    region_code: str
-    capacity_mw: Quantity
-    retire_by: Day
-    replacement_measure: str
-    retired_on: Day | None
-    shutdown_id: str | None
-
-
-class RemainingOut(Form):
-    count: int
-    capacity_mw: Quantity
-
-
-class UnitsOut(Form):
-    """The units the caller sees, and those of them that still run today."""
-
-    items: list[UnitOut]
-    remaining: RemainingOut
+from marketkit.units import ASSET_UNITS, PERCENT, Day, Form, Quantity
 
 
 class RetainedQuotaOut(Form):
@@ -75,16 +49,6 @@ def routes() -> APIRouter:
     router = APIRouter(tags=["shutdowns"])
     bureau = open_to("bureau_officer", department="energy")
     officers = open_to("bureau_officer", "supervisor", "auditor")
-    readers = open_to("county_officer", "bureau_officer", "supervisor", "auditor")
-
-    @router.post("/v1/unit-registers", status_code=201, response_model=UnitRegisterOut, **bureau)
-    async def register_units(form: UnitRegisterIn, command: CommandDep) -> Response:
-        caller = command.caller
-        return await command.run(lambda s: actions.register_units(s, caller, form), status=201)
-
-    @router.get("/v1/units", response_model=UnitsOut, **readers)
-    async def list_units(ask: AskDep) -> UnitsOut:
-        return await ask.run(_units)
 
     @router.post("/v1/shutdowns", status_code=201, response_model=ShutdownOut, **bureau)
     async def record_shutdown(form: ShutdownIn, command: CommandDep) -> Response:
@@ -101,21 +65,6 @@ def routes() -> APIRouter:
         return await ask.run(lambda s: _retained(s, industry, page, page_size))
 
     return router
-
-
-async def _units(session: Session) -> UnitsOut:
-    found = (await session.exec(select(ExtractionUnit).order_by(col(ExtractionUnit.id)))).all()
-    left = remaining_units([one.plain for one in found], day_of(await instant(session)))
-    items = [
-        UnitOut(
-            unit_id=one.id,
-            capacity_mw=MW.format(one.capacity_kw),
-            **one.model_dump(exclude={"id", "capacity_kw"}),
-        )
-        for one in found
-    ]
-    remaining = RemainingOut(count=left.count, capacity_mw=MW.format(left.capacity_kw))
-    return UnitsOut(items=items, remaining=remaining)
 
 
 async def _retained(

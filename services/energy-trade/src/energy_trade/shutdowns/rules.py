@@ -1,13 +1,14 @@
-"""What a capacity shutdown frees, for whom, and which units must go. Pure."""
+"""What a capacity shutdown frees, for whom, and what may be done with it. Pure."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 
-from energy_trade.accounts.rules import Restrictions
+from pydantic import model_validator
+
+from energy_trade.accounts.rules import QuantityTceOrTOrZero, Restrictions
 from energy_trade.policy import Asset, Policy, Tier
-from marketkit.errors import Conflict, NotFound, RuleBroken
-from marketkit.units import split
+from marketkit.codes import CountyCode
+from marketkit.errors import Conflict, RuleBroken
+from marketkit.units import Day, Form, QuantityTceOrZero, Text, split
 
 TIERS: tuple[Tier, ...] = ("province", "city", "county")
 
@@ -20,32 +21,33 @@ class CoalSourceForbidden(RuleBroken):
     title = "省直调公用电厂关停腾出的煤炭指标不得作为本地新上耗煤项目的替代源"
 
 
-class UnitNotOnList(RuleBroken):
-    title = "该机组不属于须关停的小型抽凝煤电机组"
-
-
-class UnitRetiresTooLate(RuleBroken):
-    title = "机组关停日期晚于规定期限"
-
-
-class UnitRegisterStands(Conflict):
-    title = "机组清单已登记"
-
-
-class UnitUnknown(NotFound):
-    title = "该县区的清单中没有此机组"
-
-
-class UnitAlreadyRetired(Conflict):
-    title = "该机组已关停"
-
-
 class ShutdownAlreadyRecorded(Conflict):
     title = "同一文件下的该项关停已登记"
 
 
-class UnitRegisterIncomplete(Conflict):
-    title = "抽凝煤电机组清单与规定的台数或总容量不符"
+class ShutdownIn(Form):
+    """What was shut, by which document, and what it freed."""
+
+    case: Text
+    name: Text
+    industry: Text
+    region_code: CountyCode
+    document_no: Text
+    effective_on: Day
+    energy_tce: QuantityTceOrZero
+    coal_t: QuantityTceOrTOrZero
+    unit_id: Text | None = None
+
+    @model_validator(mode="after")
+    def _frees_something(self) -> "ShutdownIn":
+        if not self.energy_tce and not self.coal_t:
+            raise ValueError("能耗指标与煤炭指标不得同时为零")
+        return self
+
+    @property
+    def freed(self) -> dict[Asset, int]:
+        freed: dict[Asset, int] = {"ENERGY": self.energy_tce, "COAL": self.coal_t}
+        return {asset: quantity for asset, quantity in freed.items() if quantity}
 
 
 @dataclass(frozen=True)
@@ -61,23 +63,6 @@ class Split:
 
     def of(self, tier: Tier) -> int:
         return {"province": self.province, "city": self.city, "county": self.county}[tier]
-
-
-@dataclass(frozen=True)
-class Unit:
-    """One extraction-condensing coal unit of the register."""
-
-    capacity_kw: int
-    retires_on: date
-    retired_on: date | None = None
-
-
-@dataclass(frozen=True)
-class Remaining:
-    """Units that still run on a day."""
-
-    count: int
-    capacity_kw: int
 
 
 def split_shutdown(case: str, asset: Asset, quantity_minor: int, policy: Policy) -> Split:
@@ -130,58 +115,3 @@ def check_coal_source(usable_locally: bool, policy: Policy) -> None:
     """
     if not usable_locally:
         raise CoalSourceForbidden(article=policy.shutdown_split.article)
-
-
-def check_unit(unit: Unit, policy: Policy) -> None:
-    """Return if the unit may stand in the register with this timetable.
-
-    Raises:
-        UnitNotOnList: art. 4, as large as the units that may stay, or larger.
-        UnitRetiresTooLate: art. 4, planned past the last day.
-    """
-    register = policy.unit_register
-    if unit.capacity_kw >= register.unit_capacity_below.value:
-        raise UnitNotOnList(article=register.unit_capacity_below.article)
-    if unit.retires_on > register.retired_by.value:
-        raise UnitRetiresTooLate(article=register.retired_by.article)
-
-
-def check_register(units: Sequence[Unit], policy: Policy) -> None:
-    """Return if the register holds the units the plan counts, all of them and no more.
-
-    Raises:
-        UnitRegisterIncomplete: art. 4, another number of units, or another capacity in all.
-    """
-    register = policy.unit_register
-    if len(units) != register.count.value:
-        raise UnitRegisterIncomplete(
-            f"应为{register.count.value}台，现有{len(units)}台", article=register.count.article
-        )
-    capacity_kw = sum(unit.capacity_kw for unit in units)
-    if capacity_kw != register.capacity.value:
-        raise UnitRegisterIncomplete(
-            f"总容量应为{register.capacity.value}千瓦，现为{capacity_kw}千瓦",
-            article=register.capacity.article,
-        )
-
-
-def check_unit_runs(unit: Unit | None) -> None:
-    """Return if a unit of the register may be shut.
-
-    Args:
-        unit: None where the register of the county of origin does not hold it.
-
-    Raises:
-        UnitUnknown: not there.
-        UnitAlreadyRetired: shut before.
-    """
-    if unit is None:
-        raise UnitUnknown()
-    if unit.retired_on is not None:
-        raise UnitAlreadyRetired()
-
-
-def remaining_units(units: Sequence[Unit], on: date) -> Remaining:
-    """Units that still run at the end of a day."""
-    running = [unit for unit in units if unit.retired_on is None or unit.retired_on > on]
-    return Remaining(len(running), sum(unit.capacity_kw for unit in running))

@@ -29,7 +29,6 @@ from gateway.board.rules import (
     announcement_title,
     lag_events,
     steps_in,
-    unit_of,
 )
 from gateway.board.tables import (
     Announcement,
@@ -40,6 +39,7 @@ from gateway.board.tables import (
     BoardSettlement,
     BoardStep,
 )
+from gateway.holdings.rules import unit_of
 from marketkit.codes import REGION_NAMES
 from marketkit.db import Session, sql
 from marketkit.errors import NotFound

@@ -6,10 +6,10 @@ from typing import NamedTuple
 from pydantic import BaseModel, ValidationError
 
 from contracts.sale import Outcome, SaleKey, SaleTerms, Timetable
+from gateway.holdings.rules import UNIT_TITLES, grouped, unit_of
 from marketkit.errors import Refusal
 from marketkit.strict_json import loads
 from marketkit.units import (
-    ASSET_UNITS,
     YUAN,
     AmountYuan,
     AmountYuanOrZero,
@@ -18,15 +18,11 @@ from marketkit.units import (
     PriceYuan,
     Quantity,
     SignedQuantity,
-    Unit,
 )
 
 # From its announcement to its opening nothing may show that depends on who takes part.
 SEALED_STATES = ("ANNOUNCED", "OPEN", "CLOSED", "SUSPENDED")
 ENDED_STATES = ("SETTLED", "ARCHIVED", "FAILED", "CANCELLED")
-
-UNIT_TITLES = {"tce": "吨标准煤", "t": "吨", "t/a": "吨/年", "mu": "亩"}
-ASSET_TITLES = {"ENERGY": "能耗指标", "COAL": "煤炭消费指标"}
 
 ANNOUNCEMENT_TITLES = {
     "SALE": "竞购公告",
@@ -54,18 +50,6 @@ class Result(NamedTuple):
     proceeds_fen: int
 
 
-def unit_of(asset: str) -> Unit:
-    """The unit of an asset; LookupError if the house has none for it."""
-    return ASSET_UNITS[asset]
-
-
-def grouped(decimal: str) -> str:
-    """A decimal string with thousands separators: `-1234567.890` reads `-1,234,567.890`."""
-    whole, point, fraction = decimal.partition(".")
-    sign = "-" if whole.startswith("-") else ""
-    return f"{sign}{int(whole.lstrip('-')):,}{point}{fraction}"
-
-
 def announcement_title(kind: str, sale_title: str) -> str:
     return f"{sale_title}{ANNOUNCEMENT_TITLES[kind]}"
 
@@ -80,7 +64,8 @@ def result_text(result: Result) -> str:
         "各按其报价成交" if price is None else f"成交价每{title}{grouped(YUAN.format(price))}元"
     )
     proceeds = grouped(YUAN.format(result.proceeds_fen))
-    return f"成交{sold}{title}，{priced}，成交金额合计{proceeds}元；未成交{unsold}{title}，已释放。"
+    rest = f"；未成交{unsold}{title}，已释放" if result.unsold_minor else ""
+    return f"成交{sold}{title}，{priced}，成交金额合计{proceeds}元{rest}。"
 
 
 class StepText(Form):

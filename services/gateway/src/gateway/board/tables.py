@@ -1,6 +1,6 @@
 """Rows of the board: folds of events. `as_of` is the time of the last event that shows."""
 
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Index, SmallInteger, Text
@@ -104,49 +104,6 @@ class BoardSettlement(Table, table=True):
     forfeited_fen: int | None = Field(default=None, sa_type=Minor)
 
 
-class BoardAccount(Table, table=True):
-    market: str = Field(primary_key=True)
-    id: str = Field(primary_key=True)
-    owner_kind: str
-    region_code: str
-    uscc: str | None = None
-    project_code: str | None = None
-
-
-class BoardLot(Table, table=True):
-    """Where quota came from and what may be done with it."""
-
-    market: str = Field(primary_key=True)
-    id: str = Field(primary_key=True)
-    asset: str
-    article: str
-    document_no: str
-    origin_kind: str
-    origin_id: str
-    origin_region_code: str
-    effective_on: date
-    is_dual_high_barred: bool
-    is_locally_usable: bool
-    needs_city_consent: bool
-    valid_until_on: date | None = None
-    parent_lot: str | None = None
-
-
-class Holding(Table, table=True):
-    """The fold of `movements` and nothing else; a row that came to nothing stays, with zeros.
-
-    Were it deleted, its `as_of` would depend on the order in which other keys' events came.
-    """
-
-    market: str = Field(primary_key=True)
-    account: str = Field(primary_key=True)
-    asset: str = Field(primary_key=True)
-    lot: str = Field(primary_key=True)
-    posted_minor: int = Field(sa_type=Minor)
-    held_minor: int = Field(sa_type=Minor)
-    as_of: datetime = Field(sa_type=UtcInstant)
-
-
 class Announcement(Table, table=True):
     """What the trading centre makes public; `id` is the event's."""
 
@@ -158,15 +115,3 @@ class Announcement(Table, table=True):
     sale_title: str
     body: str = Field(sa_type=Text)
     published_at: datetime = Field(sa_type=UtcInstant)
-
-
-class Change(Table, table=True):
-    """Which event changed something anyone may see; the stream follows these."""
-
-    source: str = Field(primary_key=True)
-    partition: int = Field(primary_key=True, sa_type=SmallInteger)
-    sequence: int = Field(primary_key=True, sa_type=Minor)
-    market: str
-    kind: str
-    sale_id: str
-    changed_at: datetime = Field(sa_type=UtcInstant)

@@ -8,9 +8,10 @@ from fastapi import APIRouter, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from gateway.board import actions as board
-from gateway.board import rules as wording
 from gateway.board.actions import BoardSaleUnknown, Page
 from gateway.board.routes import PageNumber
+from gateway.board.rules import ENDED_STATES
+from gateway.holdings import rules as wording
 from gateway.pages import rules
 from marketkit.codes import CITY, REGION_NAMES
 from marketkit.db import Session
@@ -114,7 +115,7 @@ async def _seen(
 
 async def _home(session: Session) -> dict[str, Any]:
     running = await board.sales(session, Page(1, 20), states=rules.RUNNING)
-    ended = await board.sales(session, Page(1, 20), states=wording.ENDED_STATES)
+    ended = await board.sales(session, Page(1, 20), states=ENDED_STATES)
     news = await board.announcements(session, Page(1, 6))
     known = [found.as_of for found in (running, ended) if found.as_of]
     as_of = max(known, default=None)

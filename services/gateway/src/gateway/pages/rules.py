@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
-from gateway.board.rules import UNIT_TITLES, SourceStaleness, grouped
+from gateway.board.rules import SourceStaleness
+from gateway.holdings.rules import UNIT_TITLES, grouped
 from marketkit.codes import REGION_NAMES
 from marketkit.signing import sm3, unb64
 from marketkit.units import ASSET_UNITS, SHANGHAI, YUAN

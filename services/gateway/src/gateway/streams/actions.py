@@ -3,15 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.board.reactions import CHANNEL
-from gateway.streams.rules import Place, Position
+from gateway.holdings.reactions import CHANNEL
+from gateway.streams.rules import Noticed, Place, Position, Shown
 from marketkit.db import Database, Session, sql
 from marketkit.errors import Busy
 from marketkit.logs import log
@@ -24,27 +23,6 @@ WAITING_MAX = 1000
 WATCHERS_MAX = 2000
 REMEMBERED_MAX = 5000
 LOOK_EVERY_S = 0.5
-
-
-class Shown(NamedTuple):
-    """A change on the board, and where its event stands."""
-
-    place: Place
-    market: str
-    kind: str
-    sale_id: str
-    changed_at: datetime
-
-
-class Noticed(NamedTuple):
-    """What a watcher is given: where it begins, a change, a pause in which nothing changed.
-
-    After a `reset` it should look at everything anew: too much changed, or another life began.
-    """
-
-    what: Literal["began", "change", "pause", "reset"]
-    position: Position
-    shown: Shown | None = None
 
 
 async def here(session: Session, sources: Sequence[str]) -> Position:

@@ -6,8 +6,8 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 
-from gateway.streams.actions import Hub, Noticed
-from gateway.streams.rules import PositionSeal
+from gateway.streams.actions import Hub
+from gateway.streams.rules import Noticed, PositionSeal
 from marketkit.db import Database
 from marketkit.doors import open_to
 from marketkit.signing import canonical

@@ -8,7 +8,8 @@ import secrets
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from datetime import datetime
+from typing import Literal, NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -49,6 +50,27 @@ class Position:
             return self
         told = {(place.source, place.partition): place.sequence}
         return Position(self.epochs, {**self.sequences, **told})
+
+
+class Shown(NamedTuple):
+    """A change on the board, and where its event stands."""
+
+    place: Place
+    market: str
+    kind: str
+    sale_id: str
+    changed_at: datetime
+
+
+class Noticed(NamedTuple):
+    """What a watcher is given: where it begins, a change, a pause in which nothing changed.
+
+    After a `reset` it should look at everything anew: too much changed, or another life began.
+    """
+
+    what: Literal["began", "change", "pause", "reset"]
+    position: Position
+    shown: Shown | None = None
 
 
 @dataclass(frozen=True)

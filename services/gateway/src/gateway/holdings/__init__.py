@@ -1,0 +1,1 @@
+"""Who holds what: the fold of every movement that was told."""
