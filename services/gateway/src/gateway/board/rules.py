@@ -64,7 +64,8 @@ def result_text(result: Result) -> str:
         "各按其报价成交" if price is None else f"成交价每{title}{grouped(YUAN.format(price))}元"
     )
     proceeds = grouped(YUAN.format(result.proceeds_fen))
-    return f"成交{sold}{title}，{priced}，成交金额合计{proceeds}元；未成交{unsold}{title}，已释放。"
+    rest = f"；未成交{unsold}{title}，已释放" if result.unsold_minor else ""
+    return f"成交{sold}{title}，{priced}，成交金额合计{proceeds}元{rest}。"
 
 
 class StepText(Form):
