@@ -23,3 +23,4 @@ fmt: setup  ## put the code in shape
 
 schemas: setup  ## write the events' JSON Schemas anew; a change of theirs is a decision
 	@.venv/bin/python -m contracts.catalogue libs/contracts/src/contracts/schemas
+	@.venv/bin/python -m contracts.asyncapi libs/contracts/src/contracts/asyncapi.json

@@ -124,6 +124,9 @@ class Story(Room):
     async def ready(self) -> str:
         """Closed, reconciled, its opening confirmed by two, the opener's session begun."""
         await self.reconcile()
+        return await self.ready_from_reconciled()
+
+    async def ready_from_reconciled(self) -> str:
         asked = await self.ask_to_open()
         self.opening_id = (await self.confirm_opening(asked.request_id)).opening_id
         await self.opener.turn()

@@ -68,6 +68,11 @@ OVERVIEW = (
         "{{service}}",
     ),
     Panel(
+        "门户暂停转发（1 为暂停）",
+        "max by (market) (yaosu_gateway_upstream_spared)",
+        "{{market}}",
+    ),
+    Panel(
         "后台任务重启（每小时）",
         "sum by (service, task) (increase(yaosu_task_restarts_total[1h]))",
         "{{service}} {{task}}",

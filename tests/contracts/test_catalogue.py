@@ -8,19 +8,10 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from contracts.catalogue import event_types, schemas, write
+from corpus import stories
 
 COMMITTED = Path(str(files("contracts"))) / "schemas"
-CORPUS = Path(__file__).parent / "corpus"
 MEND = "decide on the change (CHANGELOG, Contracts), then: make schemas"
-
-
-def stories() -> list[bytes]:
-    return [
-        line
-        for file in sorted(CORPUS.glob("*.jsonl"))
-        for line in file.read_bytes().splitlines()
-        if line
-    ]
 
 
 def test_the_committed_schemas_are_those_of_the_classes(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from databases import LAND, Migrated, Package, rows
 from marketkit import worker
 from marketkit.db import Database, Session
 from marketkit.inbox import rebuild
-from marketkit.kafka import WireDown
+from marketkit.kafka import WireDown, listening
 from marketkit.outbox import tell
 from marketkit.reader import reader_loops
 from marketkit.worker import (
@@ -198,13 +198,17 @@ class TestFromOwnerToReader:
     async def test_it_comes_by_the_wire_where_there_is_one(
         self, broker: Broker, readers: Readers
     ) -> None:
-        async with running(self.loops(broker, readers)):
-            await note(readers.owner, "key-1", 0)
-            await until(lambda: self.finished(readers, 1))
-            readers.transport.is_down = True
-            for number in range(1, 6):
+        readers.transport.is_down = True
+        owner = standard_loops(readers.owner, broker.servers, TOPIC, MAC_KEY)
+        async with listening(broker.servers, [TOPIC]) as listener, running(owner):
+            for number in range(6):
                 await note(readers.owner, "key-1", number)
-            await until(lambda: self.finished(readers, 6))
+
+            async def heard() -> bool:
+                await readers.reader.on_hints(await listener.hints(0.2))
+                return await self.finished(readers, 6)
+
+            await until(heard)
 
     async def test_without_a_broker_the_feed_carries_it(
         self, embedded_broker: Any, readers: Readers

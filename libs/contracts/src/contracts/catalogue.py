@@ -14,7 +14,7 @@ from typing import Any
 from contracts import energy, holdings, sale
 from marketkit.facts import Fact
 
-_MARKETS: dict[str, tuple[ModuleType, ...]] = {
+MARKETS: dict[str, tuple[ModuleType, ...]] = {
     "energy": (holdings, sale, energy),
     "emission": (holdings, sale),
     "land": (),
@@ -26,7 +26,7 @@ def facts_of(market: str) -> list[type[Fact]]:
     """The facts a market's service may tell."""
     return [
         found
-        for module in _MARKETS[market]
+        for module in MARKETS[market]
         for found in vars(module).values()
         if isclass(found) and issubclass(found, Fact) and found is not Fact
     ]
@@ -34,7 +34,7 @@ def facts_of(market: str) -> list[type[Fact]]:
 
 def event_types() -> dict[str, type[Fact]]:
     """Every event type, and the class that is its one definition."""
-    return {fact.type_in(market): fact for market in _MARKETS for fact in facts_of(market)}
+    return {fact.type_in(market): fact for market in MARKETS for fact in facts_of(market)}
 
 
 def schemas() -> Iterator[tuple[str, dict[str, Any]]]:

@@ -13,7 +13,7 @@ from sqlmodel import col, func, select
 
 from contracts import sale as facts
 from marketkit.countersign import RequestOut, ask, confirm
-from marketkit.db import Session, instant, new_id
+from marketkit.db import Session, instant, new_id, sql
 from marketkit.facts import Fact
 from marketkit.identity import Caller
 from marketkit.outbox import Telling, tell, tell_all
@@ -258,6 +258,7 @@ async def begin_session(session: Session, opening: Due, public_key: bytes) -> st
 
 async def closed_sale(session: Session, opening: Due) -> Closed:
     """All that the opener needs to open a sale, read once it is due."""
+    await take_time(session)
     sale = await session.get_one(Sale, opening.sale_id)
     shares = await session.exec(
         select(SessionShare).where(SessionShare.session_id == opening.session_id)
@@ -311,6 +312,7 @@ async def open_sale(session: Session, opening: Due, opened: Opened) -> SaleRef:
         OpeningTooLate: `notice`.
         SessionNotLive: another opener's session took this one's place.
     """
+    await take_time(session)
     sale = await locked_sale(session, opening.sale_id)
     require(sale, "CLOSED")
     at = await instant(session)
@@ -356,6 +358,12 @@ async def _keep_revealed(session: Session, sale_id: str, opened: Opened) -> None
     ]
     if rows:
         await session.exec(insert(RevealedBid), params=rows)
+
+
+async def take_time(session: Session) -> None:
+    """Let this transaction's statements take as long as ten thousand bids need on a busy host."""
+    for limit in ("statement_timeout", "idle_in_transaction_session_timeout"):
+        await sql(session, f"SET LOCAL {limit} = '30s'")
 
 
 async def tell_steps(session: Session, sale: Sale, told: Sequence[Fact], at: datetime) -> None:

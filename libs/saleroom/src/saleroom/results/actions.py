@@ -21,7 +21,7 @@ from saleroom.entries.tables import Registration
 from saleroom.markets import Market
 from saleroom.notices.actions import SaleRef, locked_sale, require, terms
 from saleroom.notices.tables import Sale
-from saleroom.openings.actions import tell_steps
+from saleroom.openings.actions import take_time, tell_steps
 from saleroom.openings.tables import Opening, RevealedBid
 from saleroom.recompute import FailureReason, cleared_of, cleared_parts, reason_of
 from saleroom.results.tables import Award, RejectedStep, Result
@@ -111,6 +111,7 @@ async def sales_to_clear(session: Session) -> Sequence[str]:
 
 async def uncleared_sale(session: Session, sale_id: str) -> Uncleared:
     """What the clearing of an opened sale needs."""
+    await take_time(session)
     sale = await session.get_one(Sale, sale_id)
     opening = (await session.exec(select(Opening).where(Opening.sale_id == sale_id))).one()
     assert opening.seed is not None
@@ -142,6 +143,7 @@ async def clear_sale(session: Session, market: Market, cleared: Cleared) -> Sale
         SaleUnknown: no such sale.
         SaleStateNotAllowed: it is not opened, or cleared already.
     """
+    await take_time(session)
     sale = await locked_sale(session, cleared.sale_id)
     require(sale, "OPENED")
     at = await instant(session)
