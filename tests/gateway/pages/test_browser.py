@@ -1,32 +1,24 @@
 """The pages as a reader's browser has them. Pictures to look at: `.yaosu/reports/pages`."""
 
-import asyncio
-import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-import uvicorn
 
-from builders import MAC_KEY, NOON, Trust
+from builders import NOON
 from chromium import Tab, chromium
 from contracts import sale as told
-from gateway.board import routes as board
-from gateway.pages import routes as pages
-from gateway.streams import routes as streams
+from gateway_site import site
 from marketkit.db import Database
 from marketkit.facts import Fact
-from marketkit.strict_http import StrictHttp
 from marketkit.units import format_instant
-from marketkit.web import create_app
 from sale_story import SALE, Story
-from told_board import ENERGY, Teller
+from told_board import Teller
 
 pytestmark = pytest.mark.slow
 
 PICTURES = Path(__file__).parents[3] / ".yaosu" / "reports" / "pages"
-SOURCES = {"energy": ENERGY}
 WIDE, NARROW = 1200, 380
 NO_STREAM = """
 delete window.EventSource;
@@ -36,40 +28,8 @@ window.setInterval = (act, ms) => slow(act, ms / 50);
 
 
 @asynccontextmanager
-async def gateway(house: Database) -> AsyncIterator[str]:
-    """Board, stream and pages on a free port; its address."""
-    stopping = threading.Event()
-
-    async def title_of(code: str) -> str | None:
-        return None
-
-    routers = [
-        streams.routes(house, SOURCES, MAC_KEY, stopping.is_set),
-        board.routes(SOURCES),
-        pages.routes(SOURCES, title_of),
-    ]
-    app = create_app(house, Trust().verifier, "gateway", routers)
-    config = uvicorn.Config(
-        app, host="127.0.0.1", port=0, log_config=None, http=StrictHttp, ws="none", lifespan="off"
-    )
-    server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve())
-    while not server.started:
-        assert not serving.done()
-        await asyncio.sleep(0.01)
-    host, port = server.servers[0].sockets[0].getsockname()[:2]
-    try:
-        yield f"http://{host}:{port}"
-    finally:
-        stopping.set()
-        server.should_exit = True
-        async with asyncio.timeout(5):
-            await serving
-
-
-@asynccontextmanager
 async def reader(house: Database, folder: Path) -> AsyncIterator[tuple[Tab, str]]:
-    async with gateway(house) as address, chromium(folder) as tab:
+    async with site(house) as address, chromium(folder) as tab:
         await tab.size(WIDE)
         yield tab, address
         assert tab.errors == []
