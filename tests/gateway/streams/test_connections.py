@@ -18,7 +18,7 @@ from marketkit.db import Database
 from marketkit.facts import Fact
 from marketkit.outbox import Placed
 from sale_story import SALE, Story
-from told_board import Teller, react
+from told_board import Teller, hear
 
 ADDRESS = "/v1/board/stream"
 PATIENCE_S = 10.0
@@ -96,7 +96,7 @@ def announced() -> list[tuple[str, Fact]]:
 
 async def taken_in(house: Database, events: list[Placed]) -> None:
     """React and move the positions, as the reader does."""
-    await react(house, events)
+    await hear(house, events)
     for one in events:
         await rows(
             house,
@@ -118,7 +118,7 @@ async def test_a_change_is_told_when_it_happens(address: str, teller: Teller) ->
         began = await listener.next()
         assert began.id
         assert not began.data
-        await taken_in(teller.house, teller.place(announced()))
+        await taken_in(teller.house, teller.events(announced()))
         (heard,) = await listener.changes(1)
     assert heard.kind == "change"
     assert json.loads(heard.data) == {
@@ -134,18 +134,18 @@ async def test_who_comes_back_hears_what_it_missed_once_and_in_order(
 ) -> None:
     async with listening(address) as listener:
         await listener.next()
-        await taken_in(teller.house, teller.place(announced()))
+        await taken_in(teller.house, teller.events(announced()))
         (first,) = await listener.changes(1)
     missed: list[tuple[str, Fact]] = [
         (SALE, told.SaleOpenedForBids()),
         *SEALED,
         (SALE, told.SaleSuspended(reason="系统检修")),
     ]
-    await taken_in(teller.house, teller.place(missed))
+    await taken_in(teller.house, teller.events(missed))
     async with listening(address, since=first.id) as listener:
         heard = await listener.changes(2)
         cancelled = told.SaleCancelled(reason="终止", movements=[])
-        await taken_in(teller.house, teller.place([(SALE, cancelled)]))
+        await taken_in(teller.house, teller.events([(SALE, cancelled)]))
         heard += await listener.changes(1)
     assert kinds(heard) == ["sale.opened_for_bids", "sale.suspended", "sale.cancelled"]
     async with listening(address, last_event_id=heard[1].id) as listener:
@@ -157,7 +157,7 @@ async def test_who_comes_back_hears_what_it_missed_once_and_in_order(
 async def test_every_id_is_a_place_to_go_on_from(address: str, teller: Teller) -> None:
     async with listening(address) as listener:
         ids = [(await listener.next()).id]
-        events = teller.place([*Story().facts(), (SALE, told.SaleConfirmed(movements=[]))])
+        events = teller.events([*Story().facts(), (SALE, told.SaleConfirmed(movements=[]))])
         await taken_in(teller.house, events)
         heard = await listener.changes(7)
     ids += [one.id for one in heard]
@@ -189,12 +189,12 @@ async def test_a_changed_id_is_refused(address: str) -> None:
 
 
 async def test_before_the_opening_the_stream_stays_silent(address: str, teller: Teller) -> None:
-    await taken_in(teller.house, teller.place(announced()))
+    await taken_in(teller.house, teller.events(announced()))
     async with listening(address) as listener:
         before = await listener.next()
         assert not before.data
         for _ in range(5):
-            await taken_in(teller.house, teller.place(SEALED))
+            await taken_in(teller.house, teller.events(SEALED))
         heard = [await listener.next() for _ in range(4)]
         assert heard == [Heard()] * 4
     async with listening(address) as listener:
@@ -228,12 +228,12 @@ async def test_many_listeners_ask_the_database_no_more_than_one(
                 await listener.next()
             await asyncio.sleep(1.2)
             asked.clear()
-            await react(teller.house, teller.place([(SALE, fact)]))
+            await hear(teller.house, teller.events([(SALE, fact)]))
             for listener in listeners:
                 await listener.changes(1)
             return len(asked)
 
-    await taken_in(teller.house, teller.place(announced()))
+    await taken_in(teller.house, teller.events(announced()))
     event.listen(engine, "before_cursor_execute", note)
     try:
         alone = await statements_of(1, told.SaleOpenedForBids())
@@ -260,8 +260,8 @@ async def test_who_leaves_is_forgotten(address: str, teller: Teller) -> None:
     for _ in range(30):
         async with listening(address) as listener:
             await listener.next()
-    await taken_in(teller.house, teller.place(announced()))
+    await taken_in(teller.house, teller.events(announced()))
     async with listening(address) as listener:
         await listener.next()
-        await taken_in(teller.house, teller.place([(SALE, told.SaleOpenedForBids())]))
+        await taken_in(teller.house, teller.events([(SALE, told.SaleOpenedForBids())]))
         assert kinds(await listener.changes(1)) == ["sale.opened_for_bids"]
