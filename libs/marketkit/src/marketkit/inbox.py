@@ -31,7 +31,7 @@ from marketkit.signing import ZERO, chain_after, same
 
 F = TypeVar("F", bound=Fact)
 
-APPLIED = Counter("yaosu_inbox_applied_total", "Events applied", ["source"])
+APPLIED = Counter("yaosu_inbox_applied_total", "Events reacted to", ["source"])
 DISCARDED = Counter("yaosu_inbox_discarded_total", "Records not believed", ["source", "reason"])
 PARKED = Gauge("yaosu_inbox_parked", "Events parked", ["source"])
 FORKED = Gauge("yaosu_inbox_forked", "1 if the source contradicts what was read", ["source"])
@@ -129,6 +129,8 @@ class Reactions:
         fact_class, reaction = self.by_type.get(envelope["type"], (None, None))
         if fact_class is not None and reaction is not None:
             await reaction(session, _told(event, envelope, fact_class))
+            # What nobody reacts to is not counted: among it are bids, whose number is nobody's.
+            APPLIED.labels(event.source).inc()
         return key
 
 
@@ -220,7 +222,6 @@ async def take_in(
         position.sequence, position.chain = event.sequence, event.chain
         applied += 1
     await session.flush()
-    APPLIED.labels(first.source).inc(applied)
     return Taken(applied)
 
 

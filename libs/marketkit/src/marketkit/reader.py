@@ -29,10 +29,10 @@ from marketkit.inbox import (
 )
 from marketkit.kafka import Hint, listening
 from marketkit.logs import log
-from marketkit.outbox import Placed
+from marketkit.outbox import Placed, in_hundreds
 from marketkit.worker import Loop
 
-LAG = Gauge("yaosu_inbox_lag_events", "Events in the owner's log not yet applied", ["source"])
+LAG = Gauge("yaosu_inbox_lag_events", "Hundreds of events not read yet", ["source"])
 COMPARE_EVERY_S = 2.0
 
 
@@ -125,9 +125,10 @@ class Reader:
         # Positions first: they are never ahead of heads asked for later.
         positions = await self._positions()
         heads = await self.feed.heads()
-        LAG.labels(self.feed.source).set(
-            sum(max(0, heads.by_partition[n].sequence - at.sequence) for n, at in positions.items())
+        behind = sum(
+            max(0, heads.by_partition[n].sequence - at.sequence) for n, at in positions.items()
         )
+        LAG.labels(self.feed.source).set(in_hundreds(behind))
         epoch = positions[0].epoch
         if heads.epoch > epoch:
             log.warning("source_epoch_raised", source=self.feed.source, epoch=heads.epoch)

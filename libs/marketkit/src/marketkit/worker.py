@@ -14,10 +14,10 @@ from marketkit.db import Database, Session, sql
 from marketkit.feed import FeedDown
 from marketkit.kafka import WireDown, producing
 from marketkit.logs import log
-from marketkit.outbox import note_sent, sequence, unsent
+from marketkit.outbox import in_hundreds, note_sent, sequence, unsent
 
 RESTARTS = Counter("yaosu_task_restarts_total", "Loops that failed and began again", ["task"])
-UNSENT = Gauge("yaosu_outbox_unsent", "Events in the log the broker has no word for")
+UNSENT = Gauge("yaosu_outbox_unsent", "Hundreds of events not sent yet")
 IMBALANCE = Gauge("yaosu_ledger_imbalance", "Minor units out of conservation", ["asset"])
 CHECKED = Gauge("yaosu_ledger_checked_balances", "Balances the last conservation check saw")
 UNSENDABLE = Counter("yaosu_outbox_unsendable_total", "Events the broker can never take")
@@ -130,7 +130,7 @@ async def relay_forever(
             bells.log.clear()
             while bells.is_relay:
                 events = await house.run(lambda session: unsent(session, 200), "worker")
-                UNSENT.set(len(events))
+                UNSENT.set(in_hundreds(len(events)))
                 if not events:
                     break
                 unsendable = await wire.send(events)
