@@ -7,7 +7,7 @@ with one that is installed with us behind them.
 import io
 from collections.abc import Mapping
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from importlib.resources import as_file, files
 from typing import Final
 
@@ -38,7 +38,12 @@ def typeset(template: str, inputs: Mapping[str, str], dated: datetime) -> bytes:
     if sum(len(text.encode()) for text in inputs.values()) > SAID_BYTES_MAX:
         raise PageTooLarge("said")
     compiler = typst.Compiler(template.encode(), font_paths=_fonts(), sys_inputs=dict(inputs))
-    pdf = compiler.compile(format="pdf", pdf_standards=ARCHIVAL, timestamp=int(dated.timestamp()))
+    compiled = partial(compiler.compile, format="pdf", timestamp=int(dated.timestamp()))
+    try:
+        pdf = compiled(pdf_standards=ARCHIVAL)
+    except typst.TypstError:
+        # A name may have a character no font here has: a box stands for it, not for the archive.
+        pdf = compiled()
     assert isinstance(pdf, bytes)
     if len(pdf) > PDF_BYTES_MAX:
         raise PageTooLarge("pdf")

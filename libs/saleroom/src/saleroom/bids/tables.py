@@ -10,7 +10,10 @@ from saleroom.schema import Table
 
 
 class SealedBid(Table, table=True):
-    """One version of a participant's bid; its id is the receipt's, its `kid` that which signed it. Only the last may stand."""
+    """One version of a participant's bid; its id is the receipt's. Only the last may stand.
+
+    `kid` is the key that signed the receipt, whatever key signs later.
+    """
 
     __table_args__ = (UniqueConstraint("registration_id", "version"),)
     id: str = Field(primary_key=True)

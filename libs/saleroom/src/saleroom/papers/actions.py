@@ -93,7 +93,7 @@ async def deal_confirmation(
         PaperUnknown: no such registration among those the caller may see, or no deal came of it.
         DealNotConfirmed: the result does not stand yet.
     """
-    sale, registration, deposit, settlement = await _won(session, sale_id, registration_id)
+    sale, registration, _, settlement = await _won(session, sale_id, registration_id)
     query = select(Award).where(Award.registration_id == registration_id)
     awards = (await session.exec(query.order_by(col(Award.rank)))).all()
     unit = ASSET_UNITS[sale.asset]
