@@ -7,9 +7,9 @@ with one that is installed with us behind them.
 import io
 from collections.abc import Mapping
 from datetime import datetime
-from functools import cache, partial
+from functools import cache
 from importlib.resources import as_file, files
-from typing import Final
+from typing import Final, Literal
 
 import segno
 import typst
@@ -18,6 +18,7 @@ SAID_BYTES_MAX = 256 * 1024
 PDF_BYTES_MAX = 4 * 1024 * 1024
 # For the archive: everything embedded, text readable by machine and by voice.
 ARCHIVAL: Final = "a-2a"
+PLAIN: Final = "1.7"
 
 
 class PageTooLarge(ValueError):
@@ -25,7 +26,7 @@ class PageTooLarge(ValueError):
 
 
 def typeset(template: str, inputs: Mapping[str, str], dated: datetime) -> bytes:
-    """The PDF of a template that reads `sys.inputs`; it may open no file.
+    """The PDF of a template that reads `sys.inputs`.
 
     Args:
         template: Typst source, ours and trusted.
@@ -37,16 +38,23 @@ def typeset(template: str, inputs: Mapping[str, str], dated: datetime) -> bytes:
     """
     if sum(len(text.encode()) for text in inputs.values()) > SAID_BYTES_MAX:
         raise PageTooLarge("said")
-    compiler = typst.Compiler(template.encode(), font_paths=_fonts(), sys_inputs=dict(inputs))
-    compiled = partial(compiler.compile, format="pdf", timestamp=int(dated.timestamp()))
     try:
-        pdf = compiled(pdf_standards=ARCHIVAL)
+        pdf = _compiled(template, inputs, dated, ARCHIVAL)
     except typst.TypstError:
         # A name may have a character no font here has: a box stands for it, not for the archive.
-        pdf = compiled()
-    assert isinstance(pdf, bytes)
+        pdf = _compiled(template, inputs, dated, PLAIN)
     if len(pdf) > PDF_BYTES_MAX:
         raise PageTooLarge("pdf")
+    return pdf
+
+
+def _compiled(
+    template: str, inputs: Mapping[str, str], dated: datetime, standard: Literal["a-2a", "1.7"]
+) -> bytes:
+    # Not used twice: a compiler whose first attempt failed has lost its template.
+    compiler = typst.Compiler(template.encode(), font_paths=_fonts(), sys_inputs=dict(inputs))
+    pdf = compiler.compile(format="pdf", pdf_standards=standard, timestamp=int(dated.timestamp()))
+    assert isinstance(pdf, bytes)
     return pdf
 
 

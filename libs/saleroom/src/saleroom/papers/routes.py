@@ -6,7 +6,7 @@ Quiet, like all that happens before an opening: a receipt asked for is a bid or 
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, time
+from datetime import datetime, time
 from functools import partial
 from importlib.resources import files
 from typing import Any, Generic, TypeVar
@@ -118,4 +118,4 @@ def _set(facts: Facts) -> bytes:
     )
     inputs = {"facts": said(facts).decode(), "sm3": digest(facts), "code": code_of(proof(facts))}
     dated = datetime.combine(facts.issued_on, time(), SHANGHAI)
-    return typeset(template, inputs, dated.astimezone(UTC))
+    return typeset(template, inputs, dated)
