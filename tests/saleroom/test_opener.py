@@ -139,8 +139,8 @@ async def store(story: Story, bids: list[dict[str, Any]]) -> None:
             "INSERT INTO deposit (registration_id, uscc, state, amount_fen, booked_at) "
             "VALUES ('reg-' || :n, :uscc, 'CONFIRMED', 4000, :at)",
             "INSERT INTO sealed_bid (id, sale_id, registration_id, uscc, version, ciphertext, "
-            "commitment, key_sm3, submitted_at) VALUES ('receipt-' || :n, :sale, 'reg-' || :n, "
-            f":uscc, 1, '\\x{'00' * CIPHERTEXT_BYTES}', :commitment, '', :at)",
+            "commitment, key_sm3, kid, submitted_at) VALUES ('receipt-' || :n, :sale, "
+            f"'reg-' || :n, :uscc, 1, '\\x{'00' * CIPHERTEXT_BYTES}', :commitment, '', '', :at)",
         ):
             await connection.execute(text(statement), bids)
 

@@ -112,7 +112,7 @@ async def place_sealed_bids(session: Session, prepared: Sequence[Prepared]) -> l
             continue
         assert registration is not None
         last_versions[registration.id] = bid.version
-        row = _row(bid, registration, at)
+        row = _row(session, bid, registration, at)
         rows.append(row)
         verdicts.append(_receipt(session, bid, str(row["id"]), at))
         fact = facts.SealedBidPlaced(receipt_id=str(row["id"]), commitment=b64(bid.commitment))
@@ -144,7 +144,9 @@ async def _last_versions(
     return dict((await session.exec(query)).all())
 
 
-def _row(bid: PlacedBid, registration: Registration, at: datetime) -> dict[str, object]:
+def _row(
+    session: Session, bid: PlacedBid, registration: Registration, at: datetime
+) -> dict[str, object]:
     return {
         "id": new_id(),
         "sale_id": bid.sale_id,
@@ -154,6 +156,7 @@ def _row(bid: PlacedBid, registration: Registration, at: datetime) -> dict[str, 
         "ciphertext": bid.ciphertext,
         "commitment": bid.commitment,
         "key_sm3": bid.key_sm3,
+        "kid": house(session).signer.kid,
         "submitted_at": at,
         "withdrawn_at": None,
     }

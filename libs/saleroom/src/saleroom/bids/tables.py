@@ -10,7 +10,10 @@ from saleroom.schema import Table
 
 
 class SealedBid(Table, table=True):
-    """One version of a participant's bid; its id is the receipt's. Only the last may stand."""
+    """One version of a participant's bid; its id is the receipt's. Only the last may stand.
+
+    `kid` is the key that signed the receipt, whatever key signs later.
+    """
 
     __table_args__ = (UniqueConstraint("registration_id", "version"),)
     id: str = Field(primary_key=True)
@@ -21,6 +24,7 @@ class SealedBid(Table, table=True):
     ciphertext: bytes = Field(sa_type=LargeBinary)
     commitment: bytes = Field(sa_type=LargeBinary)
     key_sm3: bytes = Field(sa_type=LargeBinary)
+    kid: str
     submitted_at: datetime = Field(sa_type=UtcInstant)
     withdrawn_at: datetime | None = Field(default=None, sa_type=UtcInstant)
 

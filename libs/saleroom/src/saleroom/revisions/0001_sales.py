@@ -214,6 +214,7 @@ def create_tables() -> None:
         sa.Column("ciphertext", sa.LargeBinary(), nullable=False),
         sa.Column("commitment", sa.LargeBinary(), nullable=False),
         sa.Column("key_sm3", sa.LargeBinary(), nullable=False),
+        sa.Column("kid", sa.String(), nullable=False),
         sa.Column("submitted_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("withdrawn_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(

@@ -8,11 +8,12 @@ from saleroom.endings.routes import routes as endings
 from saleroom.entries.routes import routes as entries
 from saleroom.notices.routes import routes as notices
 from saleroom.openings.routes import routes as openings
+from saleroom.papers.routes import routes as papers
 from saleroom.results.routes import routes as results
 from saleroom.settlements.routes import routes as settlements
 
 
 def routes() -> list[APIRouter]:
     """The routers of a sale, phase by phase."""
-    phases = (notices, entries, bids, openings, results, settlements, endings)
+    phases = (notices, entries, bids, openings, results, settlements, endings, papers)
     return [phase(MARKET) for phase in phases]
