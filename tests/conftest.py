@@ -25,3 +25,13 @@ __all__ = [
     "pg_server",
     "toy",
 ]
+
+# Plain lines: the default draws a stack with all its values, ten seconds for one of ours.
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.format_exc_info,
+        structlog.processors.KeyValueRenderer(key_order=["event"]),
+    ]
+)

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
+from urllib.parse import quote
 
 from pydantic import BaseModel
 from sqlalchemy import LargeBinary, insert
@@ -240,5 +241,7 @@ def _answer_of(command: Command[C], verdict: Verdict) -> Answer:
     if isinstance(verdict, Refusal):
         retry_after_s = verdict.retry_after_s or (1 if isinstance(verdict, Busy) else None)
         return Answer(verdict.status, canonical(problem(verdict)), retry_after_s=retry_after_s)
-    location = command.location.format(**verdict.model_dump()) if command.location else ""
+    # A header is ASCII; what cannot be sent would be found out after the commit.
+    fields = {name: quote(str(value), safe="") for name, value in verdict.model_dump().items()}
+    location = command.location.format(**fields) if command.location else ""
     return Answer(command.status, verdict.model_dump_json().encode(), location)

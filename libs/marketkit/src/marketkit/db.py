@@ -111,6 +111,7 @@ class Database:
             max_overflow=0,
             pool_timeout=2,
             pool_pre_ping=True,
+            hide_parameters=True,
             connect_args={"options": options, "application_name": self.source},
         )
 

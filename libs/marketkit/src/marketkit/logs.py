@@ -2,14 +2,34 @@
 
 import logging
 import sys
+import traceback
 
+import psycopg
 import structlog
+from pydantic import ValidationError
+from sqlalchemy.exc import StatementError
+
+# Their texts quote what was sent or stored: a price, a bidder.
+_QUOTING = (StatementError, psycopg.Error, ValidationError)
+
+
+def _stack(exc_info: structlog.typing.ExcInfo) -> str:
+    """Where it happened and what led to it, as Python prints it, but no text that quotes values."""
+    error: BaseException | None = exc_info[1]
+    parts: list[str] = []
+    while error is not None:
+        said = getattr(error, "sqlstate", "") if isinstance(error, _QUOTING) else error
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        parts.append(f"{frames}{type(error).__name__}: {said or ''}")
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "\nthen:\n".join(reversed(parts))
+
 
 _SHARED: list[structlog.typing.Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.processors.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
-    structlog.processors.format_exc_info,
+    structlog.processors.ExceptionRenderer(_stack),
 ]
 
 

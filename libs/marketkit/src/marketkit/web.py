@@ -32,6 +32,7 @@ DURATION = Histogram(
 )
 UNEXPECTED = Counter("yaosu_http_unexpected_errors_total", "Requests answered 500")
 
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _TRACE = re.compile(r"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 
 
@@ -158,8 +159,10 @@ class Observed:
         # A bid's route shows in no metric and no log: their number is nobody's before opening.
         if route in self.quiet_routes or scope["state"].get("is_quiet"):
             return
-        DURATION.labels(scope["method"], route, f"{status // 100}xx").observe(duration_s)
-        log.info("request", method=scope["method"], route=route, status=status,
+        # Whoever invents methods makes no series of them.
+        method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+        DURATION.labels(method, route, f"{status // 100}xx").observe(duration_s)
+        log.info("request", method=method, route=route, status=status,
                  duration_s=round(duration_s, 4))  # fmt: skip
 
 
@@ -168,7 +171,10 @@ def _answer_error(error: Exception, trace_id: str) -> Response:
     if isinstance(refusal, Unexpected):
         UNEXPECTED.inc()
         log.error("unexpected_error", exc_info=error)
-    return problem_response(refusal, trace_id)
+    answer = problem_response(refusal, trace_id)
+    if isinstance(error, HTTPException):
+        answer.headers.update(error.headers or {})  # Allow, of a method that is not
+    return answer
 
 
 async def _handle(request: Request, error: Exception) -> Response:
