@@ -322,7 +322,7 @@ def looking(database: Migrated) -> int:
     with database.superuser() as connection:
         found = connection.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
-            "AND usename = 'yaosu_app' AND query IN ('LISTEN board', 'SELECT 1')"
+            "AND application_name = '/370500/gateway board'"
         ).fetchone()
     assert found is not None
     return int(found[0])
