@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,13 +12,14 @@ import pytest
 from sqlalchemy import event
 
 from contracts import sale as told
-from databases import rows
+from databases import GATEWAY, Migrated, Package, rows
+from gateway.streams.actions import BACKLOG_MAX, LOOK_EVERY_S
 from gateway_site import site
 from marketkit.db import Database
 from marketkit.facts import Fact
 from marketkit.outbox import Placed
 from sale_story import SALE, Story
-from told_board import Teller, hear
+from told_board import ENERGY, Teller, hear
 
 ADDRESS = "/v1/board/stream"
 PATIENCE_S = 10.0
@@ -265,3 +266,76 @@ async def test_who_leaves_is_forgotten(address: str, teller: Teller) -> None:
         await listener.next()
         await taken_in(teller.house, teller.events([(SALE, told.SaleOpenedForBids())]))
         assert kinds(await listener.changes(1)) == ["sale.opened_for_bids"]
+
+
+async def test_an_event_applied_late_is_told_once_it_is(address: str, teller: Teller) -> None:
+    """One that was parked stands before where the stream is; it is told all the same."""
+    bidding: list[tuple[str, Fact]] = [(SALE, told.SaleOpenedForBids()), (SALE, told.SaleSettled())]
+    events = teller.events(announced() + bidding)
+    await taken_in(teller.house, events[:1])
+    async with listening(address) as listener:
+        await listener.next()
+        await taken_in(teller.house, events[2:])
+        assert kinds(await listener.changes(1)) == ["sale.settled"]
+        await hear(teller.house, events[1:2])
+        assert kinds(await listener.changes(1)) == ["sale.opened_for_bids"]
+        await asyncio.sleep(2 * LOOK_EVERY_S)
+        await taken_in(teller.house, teller.events([(SALE, told.SaleArchived())]))
+        assert kinds(await listener.changes(1)) == ["sale.archived"]
+
+
+async def test_who_missed_too_much_is_told_to_look_anew(
+    gateway_house: Database, address: str
+) -> None:
+    async with listening(address) as listener:
+        began = await listener.next()
+    await rows(
+        gateway_house,
+        "WITH told AS (INSERT INTO projection.change SELECT :source, 0, n, 'energy', "
+        "'quota.issued', '', now() FROM generate_series(1, :count) n) INSERT INTO position "
+        "SELECT :source, n, 1, :count, '', false FROM generate_series(0, 5) n",
+        source=ENERGY,
+        count=BACKLOG_MAX + 1,
+    )
+    async with listening(address, since=began.id) as listener:
+        await listener.next()
+        assert [heard.kind for heard in await listener.changes(1)] == ["reset"]
+
+
+async def test_who_comes_back_into_another_life_of_a_source_looks_anew(
+    gateway_house: Database, address: str
+) -> None:
+    async with listening(address) as listener:
+        began = await listener.next()
+    await rows(
+        gateway_house,
+        "INSERT INTO position SELECT :source, n, 2, 0, '', false FROM generate_series(0, 5) n",
+        source=ENERGY,
+    )
+    async with listening(address, since=began.id) as listener:
+        await listener.next()
+        assert [heard.kind for heard in await listener.changes(1)] == ["reset"]
+
+
+def looking(database: Migrated) -> int:
+    """How many connections look at the board for those who listen."""
+    with database.superuser() as connection:
+        found = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+            "AND application_name = '/370500/gateway board'"
+        ).fetchone()
+    assert found is not None
+    return int(found[0])
+
+
+async def test_one_connection_looks_for_all_and_ends_with_the_last(
+    migrated: Callable[[Package], Migrated], address: str
+) -> None:
+    async with AsyncExitStack() as streams:
+        for _ in range(5):
+            await (await streams.enter_async_context(listening(address))).next()
+        assert looking(migrated(GATEWAY)) == 1
+    deadline = asyncio.get_running_loop().time() + PATIENCE_S
+    while looking(migrated(GATEWAY)):
+        assert asyncio.get_running_loop().time() < deadline
+        await asyncio.sleep(0.1)

@@ -225,10 +225,10 @@ def routes(upstreams: Sequence[Upstream]) -> APIRouter:
 
 async def title_of(upstreams: Sequence[Upstream], code: str) -> str | None:
     """The Chinese title of a refusal, the gateway's own or any service's; None if unknown."""
-    for upstream in upstreams:
-        if (found := titles().get(code) or await upstream.title(code)) is not None:
-            return found
-    return titles().get(code)
+    if code in titles():
+        return titles()[code]
+    told = await asyncio.gather(*(upstream.title(code) for upstream in upstreams))
+    return next((title for title in told if title is not None), None)
 
 
 def _forwarder(upstream: Upstream) -> Any:

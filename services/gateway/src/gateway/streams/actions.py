@@ -205,6 +205,7 @@ class Hub:
             target.render_as_string(hide_password=False),
             autocommit=True,
             connect_timeout=2,
+            application_name=f"{self.house.source} {CHANNEL}",
             options="-c idle_session_timeout=30s",
         )
         async with connection:
