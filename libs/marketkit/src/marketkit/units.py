@@ -167,11 +167,16 @@ def _clean(text: str) -> str:
     # Cc, Cf, Cs: controls, zero-width and direction marks, lone surrogates make twins of names.
     if any(unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co"} for character in text):
         raise ValueError("含有不允许的字符")
-    return unicodedata.normalize("NFC", text).strip()
+    cleaned = unicodedata.normalize("NFC", text).strip()
+    if not cleaned:
+        raise ValueError("不得为空白")
+    return cleaned
 
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_clean)]
 LongText = Annotated[str, StringConstraints(min_length=1, max_length=4000), AfterValidator(_clean)]
+# What a machine calls something: an id, a code, a key's text.
+Id = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,200}$")]
 
 
 class Form(BaseModel):
