@@ -13,6 +13,7 @@ from marketkit.units import (
     ASSET_UNITS,
     Day,
     Form,
+    Id,
     Instant,
     LongText,
     PriceYuan,
@@ -70,7 +71,7 @@ class SaleDraftIn(Form):
 
     title: Text
     body: LongText
-    asset: str
+    asset: Id
     format: Format
     supply: Quantity
     lot_size: Quantity
@@ -88,7 +89,7 @@ class SaleDraftIn(Form):
     deposit_due_at: Instant
     opens_by: Instant
     fair_review: FairReview | None = None
-    key_officers: Annotated[list[str], Field(max_length=20)]
+    key_officers: Annotated[list[Id], Field(max_length=20)]
 
 
 @dataclass(frozen=True)

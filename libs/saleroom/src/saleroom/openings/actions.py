@@ -18,7 +18,7 @@ from marketkit.facts import Fact
 from marketkit.identity import Caller
 from marketkit.outbox import Telling, tell, tell_all
 from marketkit.signing import b64, unb64
-from marketkit.units import ASSET_UNITS, Form, Instant, Unit
+from marketkit.units import ASSET_UNITS, Form, Id, Instant, Unit
 from saleroom.bids.actions import standing_bids
 from saleroom.bids.tables import SealedBid
 from saleroom.entries.tables import Deposit, Registration
@@ -59,8 +59,8 @@ class NothingMore(Form):
 class ShareIn(Form):
     """A key officer's share, wrapped to the session's key on the officer's own machine."""
 
-    session_id: str
-    share: str
+    session_id: Id
+    share: Id
 
 
 class ShareOut(Form):
