@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError
 
-from contracts.sale import Format, PriceRule, TieRule, Undersubscribed
+from contracts.sale import Format, PriceRule, TieRule, Timetable, Undersubscribed
 from marketkit.errors import Conflict, Forbidden, InputInvalid, NotFound, RuleBroken
 from marketkit.policy import Rule
 from marketkit.units import (
@@ -205,7 +205,7 @@ def _check_timetable(notice: Notice, rules: SaleRules, at: datetime) -> None:
         raise TimetableWrong("报名与保证金截止时间已过", article="notice")
 
 
-def check_order(timetable: SaleDraftIn | Notice) -> None:
+def check_order(timetable: SaleDraftIn | Notice | Timetable) -> None:
     """Return if the instants of a sale follow each other.
 
     Raises:

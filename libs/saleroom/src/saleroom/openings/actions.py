@@ -270,25 +270,26 @@ async def closed_sale(session: Session, opening: Due) -> Closed:
     )
     return Closed(
         sale=sale,
-        bids=await _standing(session, sale.id),
+        bids=await _standing(session, sale),
         commitments=(await session.exec(told)).all(),
         shares={share.officer_id: share.wrapped_share for share in shares.all()},
     )
 
 
-async def _standing(session: Session, sale_id: str) -> list[Standing]:
+async def _standing(session: Session, sale: Sale) -> list[Standing]:
     found = await session.exec(
         select(Registration, Deposit)
         .join(Deposit, col(Deposit.registration_id) == col(Registration.id))
-        .where(Registration.sale_id == sale_id)
+        .where(Registration.sale_id == sale.id)
     )
     entrants = {registration.id: (registration, deposit) for registration, deposit in found.all()}
     return [
-        _stood(bid, *entrants[bid.registration_id]) for bid in await standing_bids(session, sale_id)
+        _stood(sale, bid, *entrants[bid.registration_id])
+        for bid in await standing_bids(session, sale.id)
     ]
 
 
-def _stood(bid: SealedBid, entrant: Registration, deposit: Deposit) -> Standing:
+def _stood(sale: Sale, bid: SealedBid, entrant: Registration, deposit: Deposit) -> Standing:
     return Standing(
         receipt_id=bid.id,
         registration_id=entrant.id,
@@ -301,6 +302,7 @@ def _stood(bid: SealedBid, entrant: Registration, deposit: Deposit) -> Standing:
         registration_state=entrant.state,
         deposit_state=deposit.state,
         booked_at=deposit.booked_at,
+        has_accepted=entrant.accepted_correction == sale.correction_count,
     )
 
 

@@ -130,6 +130,7 @@ async def _sale(session: Session, sale_id: str, page: int) -> dict[str, Any]:
         "course": rules.course(sale.state, [step.kind for step in sale.steps]),
         "unit": rules.unit_title(sale.asset),
         "bids": await board.bids(session, sale_id, Page(page, 50)),
+        "news": await board.announcements(session, Page(1, 50), sale_id=sale_id),
         "awards": await board.awards(session, sale_id, Page(1, 200)),
         "settled": {(one.bidder, one.project_code): one for one in settlements.settlements},
         "as_of": sale.as_of,

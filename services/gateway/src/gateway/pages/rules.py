@@ -75,6 +75,7 @@ STEPS = {
     "quota.credited": "指标过户",
     "sale.delivered": "交割完成",
     "sale.defaulted": "受让方违约，保证金不予退还",
+    "sale.corrected": "发布变更公告，已报名者须重新接受",
     "sale.suspended": "交易中止",
     "sale.resumed": "交易恢复",
     "sale.failed": "流拍，保证金退还",
@@ -86,6 +87,7 @@ STEPS = {
 BID_CODES = {
     "DEPOSIT_NOT_CONFIRMED": "保证金未按时到账",
     "NOT_QUALIFIED": "未通过资格审查",
+    "CORRECTION_NOT_ACCEPTED": "未接受变更公告",
     "BID_KEY_WRONG": "所用公钥不是本场公钥",
     "BID_SIZE_WRONG": "密文长度不符",
     "BID_UNREADABLE": "无法解密",
