@@ -7,6 +7,8 @@ from typing import Any
 from fastapi import APIRouter, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from contracts import asyncapi
+from contracts.catalogue import event_types
 from gateway.board import actions as board
 from gateway.board.actions import BoardSaleUnknown, Page
 from gateway.board.routes import PageNumber
@@ -60,6 +62,7 @@ def routes(
     """
     router = APIRouter(tags=["pages"], include_in_schema=False)
     _add_board(router, sources)
+    _add_events(router)
     anyone = open_to("anyone", is_public=False)
 
     @router.get("/problems/{code}", **anyone)
@@ -98,6 +101,28 @@ def _add_board(router: APIRouter, sources: Mapping[str, str]) -> None:
     @router.get("/announcements", **anyone)
     async def announcements(ask: AskDep, page: PageNumber = 1) -> Response:
         return _page("announcements.html", **await _seen(ask, sources, lambda s: _news(s, page)))
+
+
+def _add_events(router: APIRouter) -> None:
+    """What other systems may rely on: the events, their schemas, the wires."""
+    anyone = open_to("anyone", is_public=False)
+
+    @router.get("/events", **anyone)
+    async def events() -> Response:
+        channels = rules.channels(asyncapi.document())
+        count = sum(len(channel["events"]) for channel in channels)
+        return _page("events.html", channels=channels, count=count)
+
+    @router.get("/asyncapi.json", **anyone)
+    async def wires() -> Response:
+        return Response(asyncapi.text(), headers=HEADERS, media_type="application/json")
+
+    @router.get("/schemas/{name}", **anyone)
+    async def schema(name: str) -> Response:
+        if name.removesuffix(".json") not in event_types() or not name.endswith(".json"):
+            raise FileUnknown()
+        body = files("contracts").joinpath("schemas", name).read_bytes()
+        return Response(body, headers=HEADERS, media_type="application/schema+json")
 
 
 def _page(template: str, status: int = 200, **shown: Any) -> Response:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gateway.board.rules import SourceStaleness
 from gateway.holdings.rules import UNIT_TITLES, grouped
@@ -172,3 +172,23 @@ def behind(source: SourceStaleness) -> str:
 
 def page_count(total: int, page_size: int) -> int:
     return max(1, -(-total // page_size))
+
+
+def channels(described: dict[str, Any]) -> list[dict[str, Any]]:
+    """The wires of an AsyncAPI description, each with its events, for a person to read."""
+    messages, schemas = described["components"]["messages"], described["components"]["schemas"]
+    return [
+        {
+            "title": channel["title"],
+            "address": channel["address"],
+            "partitions": channel["bindings"]["kafka"]["partitions"],
+            "events": [_event(name, messages[name], schemas) for name in channel["messages"]],
+        }
+        for channel in described["channels"].values()
+    ]
+
+
+def _event(name: str, message: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
+    data = message["payload"]["properties"]["data"]["$ref"].rpartition("/")[2]
+    fields = list(schemas[data].get("properties", {}))
+    return {"name": name, "summary": message.get("summary", ""), "fields": fields}
