@@ -125,6 +125,8 @@ ENERGY: dict[str, list[Example]] = {
     f"{ENTRY}/qualifications": [
         Example(BUREAU, 409, given({"verdict": "REFUSED", "reason": "材料不全"}))
     ],
+    f"{ENTRY}/acceptances": [Example(an_enterprise(1), 404, given({"correction": 1}))],
+    f"{SALE}/corrections": [Example(CENTER, 201, given({"text": "更正（示例）"}))],
     f"{ENTRY}/deposits": [Example(CENTER, 200, given(MONEY))],
     f"{SALE}/deposit-reconciliations": [Example(CENTER, 409)],
     f"{SALE}/sealed-bids": [Example(an_enterprise(1), 201, lambda world: world.sealed)],
