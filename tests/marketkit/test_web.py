@@ -65,7 +65,7 @@ async def test_row_67_twins_over_http_have_one_effect(
     answers = await asyncio.gather(
         *(client.post("/v1/things", json=THING, headers=key) for _ in range(20))
     )
-    assert {answer.status_code for answer in answers} <= {201, 409}
+    assert {answer.status_code for answer in answers} <= {201, 409, 503}
     assert len({answer.content for answer in answers if answer.status_code == 201}) == 1
     # Written otherwise, it is the same request.
     text = '{"quantity_tce" : "1.000",\n "name":"\\u7164"}'
