@@ -387,6 +387,29 @@ class TestWhatAServiceToldWrongly:
         found = await told_otherwise(kit_house, tmp_path / "e.zip", facts)
         assert "receipt-1 的承诺值与截止前记录的不符" in faults(found)
 
+    @pytest.mark.parametrize(("accepting", "is_sound"), [((1, 2, 3), True), ((1, 3), False)])
+    async def test_a_bid_of_one_who_did_not_accept_a_correction(
+        self, kit_house: Database, tmp_path: Path, accepting: Sequence[int], is_sound: bool
+    ) -> None:
+        story = Story()
+        facts = story.facts()
+        closed = next(n for n, (_, fact) in enumerate(facts) if isinstance(fact, told.SaleClosed))
+        timetable = story.announced([]).timetable
+        corrected: list[Fact] = [
+            *(told.SaleRegistered(registration_id=f"registration-{n}") for n in (1, 2)),
+            told.SaleCorrected(correction=1, text="更正", body="公告", timetable=timetable),
+            told.SaleRegistered(registration_id="registration-3"),
+            *(
+                told.CorrectionAccepted(registration_id=f"registration-{n}", correction=1)
+                for n in accepting
+                if n != 3
+            ),
+        ]
+        facts[closed:closed] = [(SALE, fact) for fact in corrected]
+        report = await told_otherwise(kit_house, tmp_path / "e.zip", facts)
+        assert report.is_sound == is_sound
+        assert ("receipt-2 的竞买人未接受变更公告" in faults(report)) != is_sound
+
     async def test_a_bid_that_was_withdrawn(self, kit_house: Database, tmp_path: Path) -> None:
         facts = Story().facts()
         withdrawn = (SALE, told.SealedBidWithdrawn(receipt_id="receipt-1"))

@@ -5,7 +5,7 @@ from importlib import import_module
 
 import typer
 
-COMMANDS = ("up", "demo", "trial", "bid", "share", "export", "verify")
+COMMANDS = ("up", "demo", "trial", "bid", "share", "export", "verify", "replay", "doctor")
 
 app = typer.Typer(
     name="yaosu",

@@ -253,3 +253,17 @@ async def test_a_long_list_goes_on_pages(site: httpx.AsyncClient, gateway_house:
     assert "第 1 / 2 页，共 21 条 下一页" in first
     assert "上一页 第 2 / 2 页，共 21 条" in second
     assert TCE.format(SUPPLY) == announced.terms.supply
+
+
+async def test_every_event_has_its_line_its_schema_and_a_place_in_asyncapi(
+    site: httpx.AsyncClient,
+) -> None:
+    page = await seen(site, "/events")
+    wires = (await site.get("/asyncapi.json")).json()
+    assert wires["asyncapi"] == "3.0.0"
+    for name in wires["components"]["messages"]:
+        assert name in page
+        schema = (await site.get(f"/schemas/{name}.json")).json()
+        assert schema["$id"] == f"/schemas/{name}.json"
+    assert (await site.get("/schemas/yaosu.energy.nothing.told.v1.json")).status_code == 404
+    assert (await site.get("/schemas/..%2fsale.py")).status_code == 404

@@ -12,7 +12,10 @@ _FACTS: dict[str, type[Fact]] = {
     fact.kind: fact
     for fact in (
         told.SaleAnnounced,
+        told.SaleRegistered,
         told.SaleResumed,
+        told.SaleCorrected,
+        told.CorrectionAccepted,
         told.SealedBidPlaced,
         told.SealedBidWithdrawn,
         told.BidsRevealed,
@@ -34,6 +37,9 @@ class Story:
     # Receipt → commitment, replaced and withdrawn bids too.
     commitments: dict[str, str] = field(default_factory=dict)
     withdrawn: set[str] = field(default_factory=set)
+    # The last correction of the notice, and by registration the last one accepted.
+    correction: int = 0
+    accepted: dict[str, int] = field(default_factory=dict)
     parts: list[told.BidsRevealed] = field(default_factory=list)
     opened: told.SaleOpened | None = None
     cleared_parts: list[told.SaleCleared] = field(default_factory=list)
@@ -64,12 +70,25 @@ class Story:
         match fact:
             case told.SaleAnnounced():
                 self.announced, self.timetable = fact, fact.timetable
-            case told.SaleResumed():
-                self.timetable = fact.timetable
+            case told.SaleResumed() | told.SaleCorrected():
+                self._take_change(fact)
+            case told.SaleRegistered():
+                self.accepted[fact.registration_id] = self.correction
+            case told.CorrectionAccepted():
+                self.accepted[fact.registration_id] = fact.correction
             case told.SaleOpened():
                 self.opened = fact
             case told.SaleFailed():
                 self.failed = fact
+
+    def _take_change(self, fact: told.SaleResumed | told.SaleCorrected) -> None:
+        self.timetable = fact.timetable
+        if isinstance(fact, told.SaleCorrected):
+            self.correction = fact.correction
+
+    def has_accepted(self, bid: told.RevealedBid) -> bool:
+        """Whether its bidder entered after the last correction of the notice, or accepted it."""
+        return self.accepted.get(bid.registration_id, 0) == self.correction
 
     def document(self) -> dict[str, Any]:
         """The sale for a reader: terms, bids, seed and result."""
@@ -132,6 +151,11 @@ def faults_of(story: Story) -> Iterator[str]:
         f"报价 {bid.receipt_id} 已撤回，不应公布"
         for bid in story.bids
         if bid.receipt_id in story.withdrawn
+    ]
+    faults += [
+        f"报价 {bid.receipt_id} 的竞买人未接受变更公告，不应有效"
+        for bid in story.bids
+        if bid.void_code is None and not story.has_accepted(bid)
     ]
     yield from faults
     cleared = story.cleared

@@ -321,6 +321,25 @@ class SaleResumed(Fact):
     timetable: Timetable
 
 
+class SaleCorrected(Fact):
+    """The notice as it stands from now on; those registered must accept it to go on bidding."""
+
+    kind: ClassVar[str] = "sale.corrected"
+    is_step: ClassVar[bool] = True
+    correction: int
+    text: str
+    body: str
+    timetable: Timetable
+
+
+class CorrectionAccepted(Fact):
+    """One of those registered goes on under a corrected notice."""
+
+    kind: ClassVar[str] = "sale.correction_accepted"
+    registration_id: str
+    correction: int
+
+
 class SaleFailed(Fact):
     """No sale: no valid bid, cancelled by its terms, or not opened in time. All is given back."""
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from marketkit.batch import Answer, Command, Hot, execute, single
 from marketkit.db import Database, Role, Session
-from marketkit.errors import Forbidden, Unauthenticated, Unreadable
+from marketkit.errors import Forbidden, InputInvalid, Unauthenticated, Unreadable
 from marketkit.identity import Caller, Verifier
 from marketkit.meeting import Meeting
 from marketkit.signing import canonical
@@ -129,7 +129,10 @@ async def _commanded(request: Request) -> Commanded:
     if len(keys) != 1 or not _KEY.fullmatch(keys[0]):
         raise IdempotencyKeyMissing()
     body = await request.body()
-    said = canonical([request.method, request.url.path, loads(body) if body else None])
+    content = loads(body) if body else None
+    if body and content != {} and request.scope["route"].body_field is None:
+        raise InputInvalid("此操作没有可填写的字段")
+    said = canonical([request.method, request.url.path, content])
     return Commanded(
         request.app.state.house,
         request.state.caller,

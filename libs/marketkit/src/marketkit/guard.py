@@ -1,5 +1,6 @@
 """What a request must survive before a handler sees it. Pure ASGI, so nothing is buffered twice."""
 
+import re
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -11,6 +12,7 @@ from marketkit.strict_json import loads
 BODY_BYTES_MAX = 256 * 1024
 # More parameters than any route has are not even counted.
 QUERY_FIELDS_MAX = 32
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _WITH_BODY = {"POST", "PUT", "PATCH", "DELETE"}
 
 
@@ -56,7 +58,8 @@ class Guard:
 
 
 def _check_address(scope: Scope) -> None:
-    if "\x00" in scope["path"]:
+    # A route's pattern would take an address with a line break at its end for its own.
+    if _CONTROL.search(scope["path"]):
         raise PathUnknown()
     try:
         text = scope["query_string"].decode("ascii")

@@ -175,6 +175,8 @@ def _clean(text: str) -> str:
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_clean)]
 LongText = Annotated[str, StringConstraints(min_length=1, max_length=4000), AfterValidator(_clean)]
+# What a machine calls something: an id, a code, a key's text.
+Id = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,200}$")]
 
 
 class Form(BaseModel):

@@ -14,9 +14,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from prometheus_client import Counter, Histogram
 from pydantic import BaseModel, ValidationError
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from marketkit.db import Database, sqlstate
@@ -55,6 +56,7 @@ class Unexpected(Refusal):
     status = 500
 
 
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _HTTP_REFUSALS: dict[int, type[Refusal]] = {404: RouteUnknown, 405: MethodNotAllowed}
 # No connection, lock or statement out of time, server going down or full: later, the same key.
 _BUSY_STATES = ("", "55P03", "57014", "57P01", "57P02", "57P03", "53300", "25P03", "40P01")
@@ -98,6 +100,9 @@ def _refusal_of(error: Exception) -> Refusal:
             return _HTTP_REFUSALS.get(error.status_code, Unreadable)()
         case PoolTimeout():
             return Busy()
+        case DataError():
+            # The driver refuses some values itself, without a state: no reason to try again.
+            return Unexpected()
         case DBAPIError():
             return _SQL_REFUSALS.get(sqlstate(error), Unexpected)()
         case _:
@@ -178,7 +183,20 @@ def _answer_error(error: Exception, trace_id: str) -> Response:
 
 
 async def _handle(request: Request, error: Exception) -> Response:
-    return _answer_error(error, request.state.trace_id)
+    answer = _answer_error(error, request.state.trace_id)
+    if answer.status_code == MethodNotAllowed.status:
+        answer.headers["Allow"] = ", ".join(_methods(request))
+    return answer
+
+
+def _methods(request: Request) -> list[str]:
+    """Every method of the address, whichever route has it."""
+    scopes = {method: {**request.scope, "method": method} for method in METHODS}
+    return [
+        method
+        for method, scope in scopes.items()
+        if any(route.matches(scope)[0] == Match.FULL for route in request.app.routes)
+    ]
 
 
 def create_app(
@@ -191,6 +209,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        redirect_slashes=False,
         responses={"default": {"model": AnswerModel, "description": "问题文档"}},
         generate_unique_id_function=lambda route: route.name,
         **options,

@@ -23,7 +23,8 @@ from saleroom.clearing import (
 
 def _as_written(text: str) -> str:
     # A draw hashes the id as written: it is refused rather than normalized.
-    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in text):
+    unseen = {"Cc", "Cf", "Cs", "Co"}
+    if text.isspace() or any(unicodedata.category(character) in unseen for character in text):
         raise ValueError("含有不允许的字符")
     return text
 

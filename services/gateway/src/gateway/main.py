@@ -8,11 +8,13 @@ from typing import cast
 from fastapi import FastAPI
 
 from gateway.board import routes as board
+from gateway.board.reactions import REACTIONS
 from gateway.commands import routes as commands
 from gateway.logins import routes as logins
 from gateway.pages import routes as pages
 from gateway.settings import Settings
 from gateway.streams import routes as streams
+from marketkit import replay
 from marketkit.program import Parts
 from marketkit.web import create_app as create
 
@@ -24,6 +26,7 @@ def create_app(parts: Parts) -> FastAPI:
         logins.routes(settings.env, settings.issuer_key, parts.verifier),
         streams.routes(parts.house, settings.sources, parts.mac_key, parts.stopping.is_set),
         board.routes(settings.sources),
+        replay.routes(REACTIONS),
         commands.routes(upstreams),
         pages.routes(settings.sources, partial(commands.title_of, upstreams)),
     ]

@@ -85,7 +85,7 @@ async def lock_sale_for_bids(session: Session, bids: Sequence[PlacedBid]) -> lis
 
 
 def window_of(sale: Sale) -> Window:
-    columns = ("state", "opens_at", "closes_at", "key_sm3", "policy_version")
+    columns = ("state", "opens_at", "closes_at", "key_sm3", "policy_version", "correction_count")
     return Window(sale_id=sale.id, **{name: getattr(sale, name) for name in columns})
 
 
@@ -93,7 +93,7 @@ async def place_sealed_bids(session: Session, prepared: Sequence[Prepared]) -> l
     """Take in bids on one sale; each gets its signed receipt or its own refusal.
 
     Refusals, each a verdict, in order: BidSizeWrong, BiddingClosed, BiddingNotOpen, NotQualified,
-    BidKeyWrong, BidVersionWrong.
+    CorrectionNotAccepted, BidKeyWrong, BidVersionWrong.
     """
     sale_id = prepared[0].window.sale_id
     registrations = await _registrations(session, sale_id, {one.bid.uscc for one in prepared})
@@ -104,9 +104,15 @@ async def place_sealed_bids(session: Session, prepared: Sequence[Prepared]) -> l
     for window, bid, at in prepared:
         registration = registrations.get(bid.uscc)
         last_version = last_versions.get(registration.id, 0) if registration else 0
-        state = registration.state if registration else None
         try:
-            check_sealed_bid(window, bid, registration=state, last_version=last_version, at=at)
+            check_sealed_bid(
+                window,
+                bid,
+                registration=registration.state if registration else None,
+                accepted_correction=registration.accepted_correction if registration else 0,
+                last_version=last_version,
+                at=at,
+            )
         except Refusal as refusal:
             verdicts.append(refusal)
             continue

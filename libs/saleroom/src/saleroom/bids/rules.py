@@ -27,6 +27,11 @@ class NotQualified(Conflict):
     article = "notice"
 
 
+class CorrectionNotAccepted(Conflict):
+    title = "尚未接受最近一次变更公告"
+    article = "notice"
+
+
 class BidVersionWrong(Conflict):
     title = "报价版本号应为上一版本加一"
 
@@ -49,6 +54,7 @@ class Window:
     closes_at: datetime
     key_sm3: bytes | None
     policy_version: str
+    correction_count: int = 0
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,13 @@ def check_window(window: Window, at: datetime) -> None:
 
 
 def check_sealed_bid(
-    window: Window, bid: PlacedBid, *, registration: str | None, last_version: int, at: datetime
+    window: Window,
+    bid: PlacedBid,
+    *,
+    registration: str | None,
+    accepted_correction: int = 0,
+    last_version: int,
+    at: datetime,
 ) -> None:
     """Return if the bid may be taken in; raise the first refusal, in this order.
 
@@ -92,6 +104,7 @@ def check_sealed_bid(
         window: The sale, as it stands under its lock.
         bid: HPKE ciphertext, padded; what it offers is judged at opening.
         registration: State of the bidder's registration, if there is one.
+        accepted_correction: The last correction of the notice that the bidder has accepted.
         last_version: The bidder's last version, 0 for none.
         at: The bid's instant, read after the sale's row was locked.
 
@@ -99,6 +112,7 @@ def check_sealed_bid(
         BidSizeWrong: not the one padded size.
         BiddingClosed, BiddingNotOpen: `notice`.
         NotQualified: no registration, or not qualified; `notice`.
+        CorrectionNotAccepted: the notice was corrected since; `notice`.
         BidKeyWrong: sealed to another key than this sale's.
         BidVersionWrong: not the next version.
     """
@@ -107,6 +121,8 @@ def check_sealed_bid(
     check_window(window, at)
     if registration != "QUALIFIED":
         raise NotQualified()
+    if accepted_correction != window.correction_count:
+        raise CorrectionNotAccepted()
     if bid.key_sm3 != window.key_sm3:
         raise BidKeyWrong()
     if bid.version != last_version + 1:

@@ -62,6 +62,7 @@ class RegistrationOut(Form):
     deposit_due_yuan: AmountYuan
     deposit_state: str
     registered_at: Instant
+    accepted_correction: int
 
 
 class QualificationIn(Form):
@@ -123,17 +124,20 @@ async def _enter(
         deposit_due_fen=deposit_due_fen(sale.floor_fen, most, scale, sale.deposit_ratio_bp),
         state="REGISTERED",
         registered_at=at,
+        # Whoever enters after a correction enters under it.
+        accepted_correction=sale.correction_count,
     )
     session.add(registration)
     await session.flush()
     deposit = Deposit(registration_id=registration.id, uscc=uscc, state="PENDING")
     session.add(deposit)
     await session.flush()
-    await _tell_unnamed(session, sale, facts.SaleRegistered(registration_id=registration.id), at)
+    await tell_unnamed(session, sale, facts.SaleRegistered(registration_id=registration.id), at)
     return out(sale, registration, deposit)
 
 
-async def _tell_unnamed(session: Session, sale: Sale, fact: Fact, at: datetime) -> None:
+async def tell_unnamed(session: Session, sale: Sale, fact: Fact, at: datetime) -> None:
+    """Tell a fact of a participant's own doing, in the house's name: nobody is to be recognised."""
     # A person's `sub` in an earlier sale's contract would name the bidder here.
     speaker = house(session).source
     await tell_all(session, [Telling(fact, sale.id, "", speaker, "", sale.policy_version, at)])
@@ -149,7 +153,7 @@ async def withdraw_registration(
         SaleStateNotAllowed: bids are closed.
         RegistrationStateNotAllowed: refused or withdrawn already.
     """
-    sale, registration, deposit, at = await _entered(session, sale_id, registration_id)
+    sale, registration, deposit, at = await entered(session, sale_id, registration_id)
     if registration.uscc != caller.uscc:
         raise RegistrationUnknown()
     require(sale, "ANNOUNCED", "OPEN")
@@ -158,7 +162,7 @@ async def withdraw_registration(
     registration.state = "WITHDRAWN"
     await session.flush()
     fact = facts.RegistrationWithdrawn(registration_id=registration.id)
-    await _tell_unnamed(session, sale, fact, at)
+    await tell_unnamed(session, sale, fact, at)
     await refund_deposits(session, market, sale, [deposit], at)
     return out(sale, registration, deposit)
 
@@ -175,7 +179,7 @@ async def qualify(
         RegistrationStateNotAllowed: judged or withdrawn already.
     """
     check_verdict(form.verdict, form.reason)
-    sale, registration, deposit, at = await _entered(session, sale_id, registration_id)
+    sale, registration, deposit, at = await entered(session, sale_id, registration_id)
     require(sale, "ANNOUNCED", "OPEN")
     if registration.state != "REGISTERED":
         raise RegistrationStateNotAllowed()
@@ -201,7 +205,7 @@ async def record_deposit(
         BookedInFuture, DepositAmountWrong, DepositLate: `notice`.
         BankSerialUsed: the booking stands elsewhere.
     """
-    sale, registration, deposit, at = await _entered(session, sale_id, registration_id)
+    sale, registration, deposit, at = await entered(session, sale_id, registration_id)
     require(sale, "ANNOUNCED", "OPEN", "CLOSED")
     if sale.reconciled_at is not None:
         raise AlreadyReconciled()
@@ -301,9 +305,14 @@ async def deposits_of(session: Session, sale_id: str) -> Sequence[Deposit]:
     return found.all()
 
 
-async def _entered(
+async def entered(
     session: Session, sale_id: str, registration_id: str
 ) -> tuple[Sale, Registration, Deposit, datetime]:
+    """The sale, one of its registrations and its deposit, all locked, and the instant.
+
+    Raises:
+        SaleUnknown, RegistrationUnknown: no such sale or registration.
+    """
     sale = await locked_sale(session, sale_id)
     query = select(Registration).where(
         Registration.id == registration_id, Registration.sale_id == sale_id
@@ -331,4 +340,5 @@ def out(sale: Sale, registration: Registration, deposit: Deposit) -> Registratio
         deposit_due_yuan=YUAN.edge(registration.deposit_due_fen),
         deposit_state=deposit.state,
         registered_at=registration.registered_at,
+        accepted_correction=registration.accepted_correction,
     )

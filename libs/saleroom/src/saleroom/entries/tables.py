@@ -26,6 +26,8 @@ class Registration(Table, table=True):
     state: str
     refusal_reason: str | None = None
     registered_at: datetime = Field(sa_type=UtcInstant)
+    # The number of the last correction of the notice that this participant has accepted.
+    accepted_correction: int = 0
 
 
 class Deposit(Table, table=True):

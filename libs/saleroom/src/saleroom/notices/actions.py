@@ -30,7 +30,7 @@ from saleroom.notices.tables import KeyOfficer, Sale, SaleOfficer
 from saleroom.sealing import check_public_key
 from saleroom.shares import KeyOfficersWrong, SaleSeal, seal_sale
 
-_MOVED_BY_SUSPENSION = (
+INSTANTS = (
     "registration_closes_at",
     "opens_at",
     "closes_at",
@@ -107,7 +107,7 @@ def _columns(form: SaleDraftIn) -> dict[str, Any]:
     same = form.model_dump(
         include=set(SaleDraftIn.model_fields) & set(Sale.model_fields) - {"fair_review"}
     )
-    instants = {name: getattr(form, name) for name in _MOVED_BY_SUSPENSION}
+    instants = {name: getattr(form, name) for name in INSTANTS}
     limit = form.purchase_limit
     return {
         **same,
@@ -227,7 +227,7 @@ async def resume_sale(session: Session, sale_id: str) -> SaleRef:
     assert sale.suspended_at is not None
     assert sale.state_before is not None
     length: timedelta = at - sale.suspended_at
-    for name in _MOVED_BY_SUSPENSION:
+    for name in INSTANTS:
         if getattr(sale, name) > sale.suspended_at:
             setattr(sale, name, getattr(sale, name) + length)
     sale.state, sale.state_before, sale.suspended_at = sale.state_before, None, None

@@ -26,6 +26,7 @@ class SaleOut(Form):
     timetable: Timetable
     key: SaleKey | None
     announced_at: Instant | None
+    correction_count: int
     policy_version: str
     receipt_kid: str
     receipt_key: str
@@ -136,6 +137,7 @@ def _out(session: Session, sale: Sale) -> SaleOut:
         timetable=actions.timetable(sale),
         key=actions.sale_key(sale),
         announced_at=sale.announced_at,
+        correction_count=sale.correction_count,
         policy_version=sale.policy_version,
         receipt_kid=signer.kid,
         receipt_key=b64(signer.public),

@@ -6,13 +6,14 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError
 
-from contracts.sale import Format, PriceRule, TieRule, Undersubscribed
+from contracts.sale import Format, PriceRule, TieRule, Timetable, Undersubscribed
 from marketkit.errors import Conflict, Forbidden, InputInvalid, NotFound, RuleBroken
 from marketkit.policy import Rule
 from marketkit.units import (
     ASSET_UNITS,
     Day,
     Form,
+    Id,
     Instant,
     LongText,
     PriceYuan,
@@ -70,7 +71,7 @@ class SaleDraftIn(Form):
 
     title: Text
     body: LongText
-    asset: str
+    asset: Id
     format: Format
     supply: Quantity
     lot_size: Quantity
@@ -88,7 +89,7 @@ class SaleDraftIn(Form):
     deposit_due_at: Instant
     opens_by: Instant
     fair_review: FairReview | None = None
-    key_officers: Annotated[list[str], Field(max_length=20)]
+    key_officers: Annotated[list[Id], Field(max_length=20)]
 
 
 @dataclass(frozen=True)
@@ -204,7 +205,7 @@ def _check_timetable(notice: Notice, rules: SaleRules, at: datetime) -> None:
         raise TimetableWrong("报名与保证金截止时间已过", article="notice")
 
 
-def check_order(timetable: SaleDraftIn | Notice) -> None:
+def check_order(timetable: SaleDraftIn | Notice | Timetable) -> None:
     """Return if the instants of a sale follow each other.
 
     Raises:

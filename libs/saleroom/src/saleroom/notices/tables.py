@@ -44,6 +44,7 @@ class Sale(Table, table=True):
     policy_version: str
     drafted_at: datetime = Field(sa_type=UtcInstant)
     announced_at: datetime | None = Field(default=None, sa_type=UtcInstant)
+    correction_count: int = 0
     suspended_at: datetime | None = Field(default=None, sa_type=UtcInstant)
     state_before: str | None = None
     reconciled_at: datetime | None = Field(default=None, sa_type=UtcInstant)

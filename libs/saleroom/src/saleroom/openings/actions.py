@@ -18,7 +18,7 @@ from marketkit.facts import Fact
 from marketkit.identity import Caller
 from marketkit.outbox import Telling, tell, tell_all
 from marketkit.signing import b64, unb64
-from marketkit.units import ASSET_UNITS, Form, Instant, Unit
+from marketkit.units import ASSET_UNITS, Form, Id, Instant, Unit
 from saleroom.bids.actions import standing_bids
 from saleroom.bids.tables import SealedBid
 from saleroom.entries.tables import Deposit, Registration
@@ -59,8 +59,8 @@ class NothingMore(Form):
 class ShareIn(Form):
     """A key officer's share, wrapped to the session's key on the officer's own machine."""
 
-    session_id: str
-    share: str
+    session_id: Id
+    share: Id
 
 
 class ShareOut(Form):
@@ -270,25 +270,26 @@ async def closed_sale(session: Session, opening: Due) -> Closed:
     )
     return Closed(
         sale=sale,
-        bids=await _standing(session, sale.id),
+        bids=await _standing(session, sale),
         commitments=(await session.exec(told)).all(),
         shares={share.officer_id: share.wrapped_share for share in shares.all()},
     )
 
 
-async def _standing(session: Session, sale_id: str) -> list[Standing]:
+async def _standing(session: Session, sale: Sale) -> list[Standing]:
     found = await session.exec(
         select(Registration, Deposit)
         .join(Deposit, col(Deposit.registration_id) == col(Registration.id))
-        .where(Registration.sale_id == sale_id)
+        .where(Registration.sale_id == sale.id)
     )
     entrants = {registration.id: (registration, deposit) for registration, deposit in found.all()}
     return [
-        _stood(bid, *entrants[bid.registration_id]) for bid in await standing_bids(session, sale_id)
+        _stood(sale, bid, *entrants[bid.registration_id])
+        for bid in await standing_bids(session, sale.id)
     ]
 
 
-def _stood(bid: SealedBid, entrant: Registration, deposit: Deposit) -> Standing:
+def _stood(sale: Sale, bid: SealedBid, entrant: Registration, deposit: Deposit) -> Standing:
     return Standing(
         receipt_id=bid.id,
         registration_id=entrant.id,
@@ -301,6 +302,7 @@ def _stood(bid: SealedBid, entrant: Registration, deposit: Deposit) -> Standing:
         registration_state=entrant.state,
         deposit_state=deposit.state,
         booked_at=deposit.booked_at,
+        has_accepted=entrant.accepted_correction == sale.correction_count,
     )
 
 

@@ -8,6 +8,7 @@ from contracts.sale import RevealedBid
 from marketkit.errors import Conflict, NotFound, RuleBroken
 from marketkit.signing import b64
 from marketkit.units import Unit
+from saleroom.bids.rules import CorrectionNotAccepted
 from saleroom.sealing import BidMalformed, BidPlace, BidVoid, SealedBid, open_bid, unwrap
 
 # A share of 33 bytes, and what HPKE adds.
@@ -76,6 +77,7 @@ class Standing:
     registration_state: str
     deposit_state: str
     booked_at: datetime | None
+    has_accepted: bool = True
 
 
 class _Said(NamedTuple):
@@ -88,12 +90,15 @@ def reveal(
 ) -> RevealedBid:
     """The bid as it is told; void for its bidder's sake before for its own.
 
-    `NOT_QUALIFIED`, `DEPOSIT_NOT_CONFIRMED`, then as `sealing.open_bid`: each voids that bid only.
+    `NOT_QUALIFIED`, `CORRECTION_NOT_ACCEPTED`, `DEPOSIT_NOT_CONFIRMED`, then as
+    `sealing.open_bid`: each voids that bid only.
     """
     said = _opened(bid, private_key, unit)
     booked_at = bid.booked_at
     if bid.registration_state != "QUALIFIED":
         said = said._replace(void_code="NOT_QUALIFIED")
+    elif not bid.has_accepted:
+        said = said._replace(void_code=CorrectionNotAccepted.code)
     elif bid.deposit_state != "CONFIRMED" or booked_at is None or booked_at > deposit_due_at:
         said = said._replace(void_code="DEPOSIT_NOT_CONFIRMED")
     return RevealedBid(

@@ -5,6 +5,7 @@ The clearing itself is computed between two transactions: of what decides it not
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import insert
@@ -16,7 +17,7 @@ from marketkit.db import Session, instant
 from marketkit.signing import b64
 from marketkit.units import ASSET_UNITS, Unit
 from saleroom.bids.tables import SealedBid
-from saleroom.entries.actions import give_all_back
+from saleroom.entries.actions import deposits_of, give_all_back, refund_deposits
 from saleroom.entries.tables import Registration
 from saleroom.markets import Market
 from saleroom.notices.actions import SaleRef, locked_sale, require, terms
@@ -167,8 +168,22 @@ async def clear_sale(session: Session, market: Market, cleared: Cleared) -> Sale
     if cleared.rejected:
         await session.exec(insert(RejectedStep), params=cleared.rejected)
     await tell_steps(session, sale, cleared.parts, at)
+    await _refund_unaccepted(session, market, sale, at)
     if cleared.reason is not None:
         moved = await give_all_back(session, market, sale, at)
         failed = facts.SaleFailed(reason=cleared.reason, movements=moved)
         await tell_steps(session, sale, [failed], at)
     return SaleRef(sale_id=sale.id, state=sale.state)
+
+
+async def _refund_unaccepted(session: Session, market: Market, sale: Sale, at: datetime) -> None:
+    # Whoever did not accept the notice as it was corrected has no more part in the sale; not
+    # before the opening, for the number of refunds would tell who still has.
+    query = select(Registration.id).where(
+        Registration.sale_id == sale.id, Registration.accepted_correction < sale.correction_count
+    )
+    unaccepted = set((await session.exec(query)).all())
+    if unaccepted:
+        deposits = await deposits_of(session, sale.id)
+        left = [one for one in deposits if one.registration_id in unaccepted]
+        await refund_deposits(session, market, sale, left, at)

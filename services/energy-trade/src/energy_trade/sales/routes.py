@@ -4,6 +4,7 @@ from fastapi import APIRouter
 
 from energy_trade.sales.actions import MARKET
 from saleroom.bids.routes import routes as bids
+from saleroom.corrections.routes import routes as corrections
 from saleroom.endings.routes import routes as endings
 from saleroom.entries.routes import routes as entries
 from saleroom.notices.routes import routes as notices
@@ -15,5 +16,7 @@ from saleroom.settlements.routes import routes as settlements
 
 def routes() -> list[APIRouter]:
     """The routers of a sale, phase by phase."""
-    phases = (notices, entries, bids, openings, results, settlements, endings, papers)
+    phases = (
+        notices, entries, corrections, bids, openings, results, settlements, endings, papers,
+    )  # fmt: skip
     return [phase(MARKET) for phase in phases]

@@ -224,6 +224,7 @@ async def _steps(session: Session, sale_id: str) -> list[StepOut]:
     return [
         StepOut(
             kind=step.kind,
+            note=step.note,
             taken_at=step.taken_at,
             registration_id=step.registration_id or None,
             bidder_name=names.get(step.registration_id),
@@ -353,12 +354,14 @@ async def holdings(session: Session) -> HoldingsOut:
     return HoldingsOut(holdings=lines, as_of=max((row.as_of for row in rows), default=None))
 
 
-async def announcements(session: Session, page: Page) -> AnnouncementsOut:
-    """What the trading centre made public, the latest first."""
-    totals = select(func.count(), func.max(Announcement.published_at))
+async def announcements(session: Session, page: Page, *, sale_id: str = "") -> AnnouncementsOut:
+    """What the trading centre made public, the latest first; of one sale where it is named."""
+    wanted = [col(Announcement.sale_id) == sale_id] if sale_id else []
+    totals = select(func.count(), func.max(Announcement.published_at)).where(*wanted)
     total, as_of = (await session.exec(totals)).one()
     found = await session.exec(
         select(Announcement)
+        .where(*wanted)
         .order_by(col(Announcement.published_at).desc(), col(Announcement.id).desc())
         .offset(page.offset)
         .limit(page.size)

@@ -11,7 +11,7 @@ from sqlalchemy import insert, update
 from sqlmodel import col
 
 from contracts import sale
-from gateway.board.rules import FAILURES, Result, result_text
+from gateway.board.rules import FAILURES, Result, deadlines_text, result_text
 from gateway.board.tables import (
     Announcement,
     BoardAward,
@@ -54,7 +54,7 @@ def of_sale(fact: type[F]) -> Callable[[OfSale[F]], OfSale[F]]:
     return register
 
 
-def _step(session: Session, told: Told[F], *, registration_id: str = "") -> None:
+def _step(session: Session, told: Told[F], *, registration_id: str = "", note: str = "") -> None:
     session.add(
         BoardStep(
             source=told.source,
@@ -63,6 +63,7 @@ def _step(session: Session, told: Told[F], *, registration_id: str = "") -> None
             sale_id=told.key,
             kind=told.fact.kind,
             registration_id=registration_id,
+            note=note,
             taken_at=told.time,
         )
     )
@@ -138,8 +139,17 @@ async def note_suspension(session: Session, told: Told[sale.SaleSuspended], of: 
 async def note_resumption(session: Session, told: Told[sale.SaleResumed], of: BoardSale) -> None:
     of.state, of.state_before, of.reason = of.state_before or of.state, None, ""
     of.timetable = told.fact.timetable.model_dump(mode="json")
-    _announce(session, told, of, "RESUMPTION", "")
+    _announce(session, told, of, "RESUMPTION", deadlines_text(told.fact.timetable))
     _step(session, told)
+
+
+@of_sale(sale.SaleCorrected)
+async def note_correction(session: Session, told: Told[sale.SaleCorrected], of: BoardSale) -> None:
+    fact, timetable = told.fact, told.fact.timetable.model_dump(mode="json")
+    deadlines = "" if timetable == of.timetable else f" {deadlines_text(fact.timetable)}"
+    of.body, of.timetable = fact.body, timetable
+    _announce(session, told, of, "CORRECTION", fact.text + deadlines)
+    _step(session, told, note=f"第{told.fact.correction}次")
 
 
 @of_sale(sale.SaleFailed)

@@ -10,6 +10,7 @@ from gateway.holdings.rules import UNIT_TITLES, grouped, unit_of
 from marketkit.errors import Refusal
 from marketkit.strict_json import loads
 from marketkit.units import (
+    SHANGHAI,
     YUAN,
     AmountYuan,
     AmountYuanOrZero,
@@ -26,6 +27,7 @@ ENDED_STATES = ("SETTLED", "ARCHIVED", "FAILED", "CANCELLED")
 
 ANNOUNCEMENT_TITLES = {
     "SALE": "竞购公告",
+    "CORRECTION": "变更公告",
     "SUSPENSION": "中止公告",
     "RESUMPTION": "恢复交易公告",
     "CANCELLATION": "终止公告",
@@ -52,6 +54,21 @@ class Result(NamedTuple):
 
 def announcement_title(kind: str, sale_title: str) -> str:
     return f"{sale_title}{ANNOUNCEMENT_TITLES[kind]}"
+
+
+def deadlines_text(timetable: Timetable) -> str:
+    """The sentence of an announcement after which other instants hold."""
+    said = (
+        ("报名截止", timetable.registration_closes_at),
+        ("报价开始", timetable.opens_at),
+        ("保证金到账截止", timetable.deposit_due_at),
+        ("报价截止", timetable.closes_at),
+        ("最迟开标", timetable.opens_by),
+    )
+    instants = (
+        f"{name}{at.astimezone(SHANGHAI).strftime('%Y-%m-%d %H:%M:%S')}" for name, at in said
+    )
+    return f"现行时间安排：{'，'.join(instants)}。"
 
 
 def result_text(result: Result) -> str:
@@ -146,6 +163,7 @@ class SalesOut(Paged):
 
 class StepOut(Form):
     kind: str
+    note: str
     taken_at: Instant
     registration_id: str | None
     bidder_name: str | None

@@ -27,6 +27,9 @@ class BoardSale(Table, table=True):
     key: dict[str, Any] = Field(sa_type=JSONB)
     policy_version: str
     announced_at: datetime = Field(sa_type=UtcInstant, index=True)
+    # The earliest of the key officers' answers in the drill before the announcement.
+    drilled_at: datetime | None = Field(default=None, sa_type=UtcInstant)
+    follows_sale_id: str | None = Field(default=None, index=True)
     reason: str = Field(default="", sa_type=Text)
     draw_secret: str | None = None
     seed: str | None = None
@@ -47,6 +50,7 @@ class BoardStep(Table, table=True):
     sale_id: str = Field(index=True)
     kind: str
     registration_id: str = ""
+    note: str = Field(default="", sa_type=Text)
     taken_at: datetime = Field(sa_type=UtcInstant)
 
 

@@ -9,11 +9,11 @@ from pydantic import Field
 from marketkit.doors import open_to
 from marketkit.identity import LIFE_S_MAX, Verifier, mint
 from marketkit.signing import Signer
-from marketkit.units import Form
+from marketkit.units import Form, Text
 
 ISSUER = "yaosu-dev"
 
-_Name = Annotated[str, Field(min_length=1, max_length=64)]
+_Name = Annotated[Text, Field(max_length=64)]
 
 
 class DevTokenIn(Form):

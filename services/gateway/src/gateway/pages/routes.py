@@ -7,6 +7,8 @@ from typing import Any
 from fastapi import APIRouter, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from contracts import asyncapi
+from contracts.catalogue import event_types
 from gateway.board import actions as board
 from gateway.board.actions import BoardSaleUnknown, Page
 from gateway.board.routes import PageNumber
@@ -60,6 +62,7 @@ def routes(
     """
     router = APIRouter(tags=["pages"], include_in_schema=False)
     _add_board(router, sources)
+    _add_events(router)
     anyone = open_to("anyone", is_public=False)
 
     @router.get("/problems/{code}", **anyone)
@@ -100,6 +103,28 @@ def _add_board(router: APIRouter, sources: Mapping[str, str]) -> None:
         return _page("announcements.html", **await _seen(ask, sources, lambda s: _news(s, page)))
 
 
+def _add_events(router: APIRouter) -> None:
+    """What other systems may rely on: the events, their schemas, the wires."""
+    anyone = open_to("anyone", is_public=False)
+
+    @router.get("/events", **anyone)
+    async def events() -> Response:
+        channels = rules.channels(asyncapi.document())
+        count = sum(len(channel["events"]) for channel in channels)
+        return _page("events.html", channels=channels, count=count)
+
+    @router.get("/asyncapi.json", **anyone)
+    async def wires() -> Response:
+        return Response(asyncapi.text(), headers=HEADERS, media_type="application/json")
+
+    @router.get("/schemas/{name}", **anyone)
+    async def schema(name: str) -> Response:
+        if name.removesuffix(".json") not in event_types() or not name.endswith(".json"):
+            raise FileUnknown()
+        body = files("contracts").joinpath("schemas", name).read_bytes()
+        return Response(body, headers=HEADERS, media_type="application/schema+json")
+
+
 def _page(template: str, status: int = 200, **shown: Any) -> Response:
     text = WORDS.get_template(template).render(**shown)
     return Response(text, status, HEADERS, media_type="text/html; charset=utf-8")
@@ -130,6 +155,7 @@ async def _sale(session: Session, sale_id: str, page: int) -> dict[str, Any]:
         "course": rules.course(sale.state, [step.kind for step in sale.steps]),
         "unit": rules.unit_title(sale.asset),
         "bids": await board.bids(session, sale_id, Page(page, 50)),
+        "news": await board.announcements(session, Page(1, 50), sale_id=sale_id),
         "awards": await board.awards(session, sale_id, Page(1, 200)),
         "settled": {(one.bidder, one.project_code): one for one in settlements.settlements},
         "as_of": sale.as_of,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gateway.board.rules import SourceStaleness
 from gateway.holdings.rules import UNIT_TITLES, grouped
@@ -75,6 +75,7 @@ STEPS = {
     "quota.credited": "指标过户",
     "sale.delivered": "交割完成",
     "sale.defaulted": "受让方违约，保证金不予退还",
+    "sale.corrected": "发布变更公告，已报名者须重新接受",
     "sale.suspended": "交易中止",
     "sale.resumed": "交易恢复",
     "sale.failed": "流拍，保证金退还",
@@ -86,6 +87,7 @@ STEPS = {
 BID_CODES = {
     "DEPOSIT_NOT_CONFIRMED": "保证金未按时到账",
     "NOT_QUALIFIED": "未通过资格审查",
+    "CORRECTION_NOT_ACCEPTED": "未接受变更公告",
     "BID_KEY_WRONG": "所用公钥不是本场公钥",
     "BID_SIZE_WRONG": "密文长度不符",
     "BID_UNREADABLE": "无法解密",
@@ -170,3 +172,23 @@ def behind(source: SourceStaleness) -> str:
 
 def page_count(total: int, page_size: int) -> int:
     return max(1, -(-total // page_size))
+
+
+def channels(described: dict[str, Any]) -> list[dict[str, Any]]:
+    """The wires of an AsyncAPI description, each with its events, for a person to read."""
+    messages, schemas = described["components"]["messages"], described["components"]["schemas"]
+    return [
+        {
+            "title": channel["title"],
+            "address": channel["address"],
+            "partitions": channel["bindings"]["kafka"]["partitions"],
+            "events": [_event(name, messages[name], schemas) for name in channel["messages"]],
+        }
+        for channel in described["channels"].values()
+    ]
+
+
+def _event(name: str, message: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
+    data = message["payload"]["properties"]["data"]["$ref"].rpartition("/")[2]
+    fields = list(schemas[data].get("properties", {}))
+    return {"name": name, "summary": message.get("summary", ""), "fields": fields}

@@ -1,0 +1,165 @@
+"""One good request of every command: whoever adds a command adds a line here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from builders import COUNTY, a_project_code, a_uscc
+from energy_office import a_batch, a_register, a_shutdown, an_issue
+from hostile.house import World
+from marketkit.signing import b64
+from saleroom.sealing import new_key_pair
+from toy_market import OPENS, a_draft
+
+Claims = dict[str, Any]
+Body = Callable[[World], Any]
+
+CENTER: Claims = {"roles": ["trading_center"]}
+BUREAU: Claims = {"roles": ["bureau_officer"], "department": "energy"}
+OFFICER: Claims = {"roles": ["key_officer"], "sub": "officer-9"}
+ANYONE: Claims = {}
+
+
+def an_enterprise(number: int) -> Claims:
+    return {
+        "roles": ["enterprise"],
+        "sub": f"person-of-{number}",
+        "region_code": "",
+        "uscc": a_uscc(number),
+    }
+
+
+@dataclass(frozen=True)
+class Example:
+    """A request that is right in form, and what the world answers to it.
+
+    `ids` name which of the world's ids stand in the path. `zeroes` are the fields, by pointer,
+    whose quantity may be nothing.
+    """
+
+    who: Claims
+    answer: int
+    body: Body | None = None
+    ids: dict[str, str] = field(default_factory=dict)
+    path: dict[str, str] = field(default_factory=dict)
+    zeroes: frozenset[str] = frozenset()
+
+
+def given(body: Any) -> Body:
+    return lambda world: body
+
+
+def a_trial(name: str, body: Any) -> Example:
+    return Example(ANYONE, 200, given(body), path={"name": name})
+
+
+A_CLEARING = {
+    "supply": "1000.000",
+    "floor_price_yuan": "200.00",
+    "lot_size": "1.000",
+    "price_rule": "LOWEST_ACCEPTED",
+    "tie_rule": "TIME",
+    "undersubscribed": "SELL",
+    "purchase_limit": "1000.000",
+    "seed": "00ff",
+    "bids": [
+        {
+            "bid_id": "one",
+            "bidder": "企业一",
+            "price_yuan": "201.00",
+            "quantity": "5.000",
+            "submitted_at": "2022-11-08T09:00:00+08:00",
+            "min_accept_quantity": "1.000",
+        }
+    ],
+}
+MONEY = {
+    "amount_yuan": "40000.00",
+    "booked_at": OPENS.isoformat(),
+    "bank_serial": "流水1",
+}
+A_SCREENING = {
+    "uscc": a_uscc(7),
+    "project_code": a_project_code(7),
+    "name": "示例项目",
+    "is_dual_high": False,
+}
+AN_ENTRY = {"project_code": a_project_code(3), "name": "企业3", "quantity_max": "1000.000"}
+REASON = {"reason": "材料有误"}
+
+
+def a_notice(world: World) -> Any:
+    said = a_draft().model_dump(mode="json") | {"purchase_limit": "1000.000"}
+    return said | {"key_officers": list(world.room.officers)}
+
+
+SALE = "POST /v1/sales/{sale_id}"
+ENTRY = SALE + "/registrations/{registration_id}"
+SETTLEMENT = SALE + "/settlements/{registration_id}"
+
+ENERGY: dict[str, list[Example]] = {
+    "POST /v1/trials/{name}": [
+        a_trial("sale.clearing", A_CLEARING),
+        a_trial("party.uscc", {"code": a_uscc(1)}),
+        a_trial(
+            "energy.shutdown_split", {"case": "IN_CITY", "asset": "ENERGY", "quantity": "80000.000"}
+        ),
+    ],
+    "POST /v1/issues/requests": [Example(BUREAU, 201, given(an_issue(effective_on="2022-06-01")))],
+    "POST /v1/issues/requests/{request_id}/confirmations": [Example(BUREAU, 404)],
+    "POST /v1/increment-batches": [Example(BUREAU, 409, given(a_batch()))],
+    "POST /v1/unit-registers": [Example(BUREAU, 201, given(a_register()))],
+    "POST /v1/shutdowns": [
+        Example(BUREAU, 201, given(a_shutdown()), zeroes=frozenset({"/coal_t", "/energy_tce"}))
+    ],
+    "POST /v1/screenings": [
+        Example({"roles": ["county_officer"], "region_code": COUNTY}, 201, given(A_SCREENING))
+    ],
+    "POST /v1/key-officers": [
+        Example(OFFICER, 200, given({"public_key": b64(new_key_pair().public_key)}))
+    ],
+    "POST /v1/sales": [Example(CENTER, 201, a_notice, zeroes=frozenset({"/deposit_ratio_bp"}))],
+    f"{SALE}/announcements": [Example(CENTER, 422, ids={"sale_id": "draft_id"})],
+    f"{SALE}/registrations": [Example(an_enterprise(3), 201, given(AN_ENTRY))],
+    f"{ENTRY}/withdrawals": [Example(an_enterprise(2), 200)],
+    f"{ENTRY}/qualifications": [
+        Example(BUREAU, 409, given({"verdict": "REFUSED", "reason": "材料不全"}))
+    ],
+    f"{ENTRY}/deposits": [Example(CENTER, 200, given(MONEY))],
+    f"{SALE}/deposit-reconciliations": [Example(CENTER, 409)],
+    f"{SALE}/sealed-bids": [Example(an_enterprise(1), 201, lambda world: world.sealed)],
+    f"{SALE}/sealed-bids/{{receipt_id}}/withdrawals": [Example(an_enterprise(1), 404)],
+    f"{SALE}/openings/requests": [Example(CENTER, 409)],
+    f"{SALE}/openings/requests/{{request_id}}/confirmations": [Example(CENTER, 409)],
+    f"{SALE}/openings/{{opening_id}}/shares": [
+        Example(OFFICER, 404, given({"session_id": "one", "share": "AAAA"}))
+    ],
+    f"{SALE}/confirmations": [Example(BUREAU, 409)],
+    f"{SETTLEMENT}/contracts": [Example(an_enterprise(1), 404)],
+    f"{SETTLEMENT}/payments": [Example(CENTER, 404, given(MONEY))],
+    f"{SETTLEMENT}/deliveries": [Example(BUREAU, 404, given({"treasury_receipt_no": "国库1"}))],
+    f"{SETTLEMENT}/defaults": [Example(CENTER, 404)],
+    f"{SALE}/cancellations/requests": [Example(CENTER, 201, given(REASON))],
+    f"{SALE}/suspensions": [Example(CENTER, 200, given(REASON))],
+    f"{SALE}/resumptions": [Example(CENTER, 200)],
+    f"{SALE}/archivings": [Example(CENTER, 409)],
+    f"{SALE}/cancellations/requests/{{request_id}}/confirmations": [Example(CENTER, 200)],
+}
+
+GATEWAY: dict[str, list[Example]] = {
+    "POST /v1/dev-tokens": [
+        Example(
+            ANYONE,
+            200,
+            given(
+                {
+                    "sub": "officer-1",
+                    "roles": ["bureau_officer"],
+                    "region_code": "370500",
+                    "department": "energy",
+                    "uscc": a_uscc(1),
+                }
+            ),
+        )
+    ]
+}
