@@ -328,14 +328,19 @@ def looking(database: Migrated) -> int:
     return int(found[0])
 
 
+async def until_nobody_looks(database: Migrated) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while looking(database):
+            await asyncio.sleep(0.1)
+
+
 async def test_one_connection_looks_for_all_and_ends_with_the_last(
     migrated: Callable[[Package], Migrated], address: str
 ) -> None:
+    database = migrated(GATEWAY)
+    await until_nobody_looks(database)
     async with AsyncExitStack() as streams:
         for _ in range(5):
             await (await streams.enter_async_context(listening(address))).next()
-        assert looking(migrated(GATEWAY)) == 1
-    deadline = asyncio.get_running_loop().time() + PATIENCE_S
-    while looking(migrated(GATEWAY)):
-        assert asyncio.get_running_loop().time() < deadline
-        await asyncio.sleep(0.1)
+        assert looking(database) == 1
+    await until_nobody_looks(database)
