@@ -2,23 +2,20 @@
 
 import asyncio
 import json
-import logging
 import re
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
-import structlog
 from prometheus_client import generate_latest
 from structlog.testing import capture_logs
 
 from builders import Trust, a_client, a_key
 from databases import rows
-from marketkit import logs
 from marketkit.db import Database
 from marketkit.web import UNEXPECTED
+from real_logs import real_logs
 from toy_app import CANARY, FAULTS, toy_app
 
 pytestmark = pytest.mark.usefixtures("toy")
@@ -246,20 +243,6 @@ async def test_other_routes_show_in_both(client: httpx.AsyncClient) -> None:
     assert (line["event"], line["route"], line["status"]) == ("request", "/v1/things/{name}", 404)
     assert CANARY not in str(lines)
     assert counted() != before
-
-
-@contextmanager
-def real_logs() -> Iterator[None]:
-    """Lines as a service writes them, instead of what the tests print."""
-    config, root = structlog.get_config(), logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    logs.configure("toy", "test")
-    structlog.configure(cache_logger_on_first_use=False)
-    yield
-    structlog.configure(**config)
-    structlog.contextvars.clear_contextvars()
-    root.handlers[:] = handlers
-    root.setLevel(level)
 
 
 @pytest.mark.parametrize("fault", [*FAULTS, "bug"])
