@@ -143,7 +143,11 @@ ENERGY: dict[str, list[Example]] = {
     f"{SALE}/suspensions": [Example(CENTER, 200, given(REASON))],
     f"{SALE}/resumptions": [Example(CENTER, 200)],
     f"{SALE}/corrections": [Example(CENTER, 201, given({"text": "更正（示例）"}))],
-    f"{ENTRY}/acceptances": [Example(an_enterprise(1), 404, given({"correction": 1}))],
+    f"{ENTRY}/acceptances": [
+        Example(
+            an_enterprise(1), 200, given({"correction": 1}), ids={"registration_id": "entered_id"}
+        )
+    ],
     f"{SALE}/archivings": [Example(CENTER, 409)],
     f"{SALE}/cancellations/requests/{{request_id}}/confirmations": [Example(CENTER, 200)],
 }

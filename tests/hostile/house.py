@@ -83,7 +83,7 @@ class World:
         await room.announce()
         for number in (1, 2, 3):
             await screen(house, number)
-        await room.enter(1)
+        entered = await room.enter(1)
         waiting = await room.register(2)
         room.at(OPENS)
         bid = await room.seal(1)
@@ -103,6 +103,7 @@ class World:
             "sale_id": room.sale_id,
             "draft_id": draft.sale_id,
             "registration_id": waiting.registration_id,
+            "entered_id": entered.registration_id,
             "request_id": cancelling.request_id,
         }
         return world

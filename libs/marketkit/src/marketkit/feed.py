@@ -114,7 +114,7 @@ class Feed:
 
     def __post_init__(self) -> None:
         self._client = httpx.AsyncClient(
-            base_url=self.inner_url, timeout=3.0, transport=self.transport
+            base_url=self.inner_url, timeout=3.0, transport=self.transport, trust_env=False
         )
 
     async def _get(self, path: str, **params: int) -> bytes:
