@@ -6,25 +6,28 @@ Each test finds its database as the migrations left it, and speaks to it as the 
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from psycopg import sql
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from marketkit import migrations
-from marketkit.db import Database, Role, Scope
+from marketkit.db import Database, Role, Scope, Session
 from marketkit.db import sql as sql_of
+from marketkit.inbox import is_passing
 from marketkit.signing import Signer
 from yaosu.postgres import Postgres
 from yaosu.processes import CannotStart
 
+T = TypeVar("T")
 CITY = "370500"
 APP, OWNER = "yaosu_app", "yaosu_owner"
 
@@ -217,6 +220,17 @@ async def rows(
     """What one statement answers in a transaction of its own."""
     found = await house.run(lambda s: sql_of(s, statement, **values), role, scope=scope)
     return list(found.all()) if found.returns_rows else []
+
+
+async def patiently(house: Database, work: Callable[[Session], Awaitable[T]]) -> T:
+    """What the work answers, asked again while the machine is too busy, as a client would."""
+    for _ in range(50):
+        try:
+            return await house.run(work)
+        except SQLAlchemyError as error:
+            if not is_passing(error):
+                raise
+    raise AssertionError("it is never its turn")
 
 
 TOY = """

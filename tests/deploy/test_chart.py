@@ -76,6 +76,8 @@ def test_the_default_values_fit_the_schema() -> None:
     [
         (("image", "tag"), "latest"),
         (("city",), "3705"),
+        (("portalHosts",), []),
+        (("portalHosts",), ["Portal:8000"]),
         (("kafka", "servers"), "kafka"),
         (("services", "energy", "api", "replicas"), 0),
         (("services", "energy", "program"), "another"),
@@ -199,6 +201,14 @@ def test_the_inner_port_is_open_to_the_gateway_and_metrics_only() -> None:
         for port in of_kind("Service")["yaosu-gateway-api"]["spec"]["ports"]
         if port["name"] == "inner"
     ]
+
+
+def test_a_service_answers_under_the_name_the_gateway_uses() -> None:
+    for name, one in workloads().items():
+        env = {entry["name"]: entry.get("value") for entry in container(one)["env"]}
+        market = name.split("-")[1]
+        own = values()["portalHosts"] if market == "gateway" else [f"yaosu-{market}-api"]
+        assert json.loads(env["YAOSU_ALLOWED_HOSTS"]) == own
 
 
 def test_the_gateway_knows_the_services_there_are() -> None:

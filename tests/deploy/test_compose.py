@@ -110,6 +110,13 @@ def test_the_gateway_knows_the_others_by_their_names() -> None:
         }
 
 
+def test_a_service_answers_under_the_name_the_gateway_uses() -> None:
+    upstreams = json.loads(OURS["gateway-api"]["environment"]["YAOSU_UPSTREAMS"])
+    called = {one["api"].removeprefix("http://").partition(":")[0] for one in upstreams.values()}
+    for one in OURS.values():
+        assert called <= set(json.loads(one["environment"]["YAOSU_ALLOWED_HOSTS"]))
+
+
 def test_compose_sets_only_what_a_service_reads() -> None:
     read_by = {}
     for name, one in OURS.items():

@@ -142,11 +142,21 @@ ENERGY: dict[str, list[Example]] = {
     f"{SALE}/cancellations/requests": [Example(CENTER, 201, given(REASON))],
     f"{SALE}/suspensions": [Example(CENTER, 200, given(REASON))],
     f"{SALE}/resumptions": [Example(CENTER, 200)],
+    f"{SALE}/corrections": [Example(CENTER, 201, given({"text": "更正（示例）"}))],
+    f"{ENTRY}/acceptances": [Example(an_enterprise(1), 404, given({"correction": 1}))],
     f"{SALE}/archivings": [Example(CENTER, 409)],
     f"{SALE}/cancellations/requests/{{request_id}}/confirmations": [Example(CENTER, 200)],
 }
 
+ADMINISTRATOR: Claims = {"roles": ["system_admin"], "sub": "administrator-1"}
+SECOND_ADMINISTRATOR: Claims = {"roles": ["security_admin"], "sub": "administrator-2"}
+REPLAYS = "POST /v1/replays/requests"
+
 GATEWAY: dict[str, list[Example]] = {
+    REPLAYS: [
+        Example(ADMINISTRATOR, 404, given({"source": "/370500/nobody", "reason": "已修复（示例）"}))
+    ],
+    f"{REPLAYS}/{{request_id}}/confirmations": [Example(SECOND_ADMINISTRATOR, 404)],
     "POST /v1/dev-tokens": [
         Example(
             ANYONE,
@@ -161,5 +171,5 @@ GATEWAY: dict[str, list[Example]] = {
                 }
             ),
         )
-    ]
+    ],
 }

@@ -1,8 +1,9 @@
 """Every hostile row against every command a service has; nothing may change by any of them."""
 
+import json
 import time
+import unicodedata
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -18,6 +19,7 @@ from hostile.house import World, energy_app, gateway_app
 from hostile.rows import ROWS, Row
 from hostile.target import Sent, Target, commands, targets
 from hostile.tokens import TOKENS
+from hostile.wire import answer_to, line_to
 
 NESTED_S_MAX = 0.05
 
@@ -48,19 +50,6 @@ async def attacked(
             *targets(energy, ENERGY, world, trust),
             *targets(gateway, GATEWAY, world, trust),
         ]
-
-
-@asynccontextmanager
-async def line_to(target: Target) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(target.app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-        yield client
-
-
-async def answer_to(client: httpx.AsyncClient, sent: Sent) -> httpx.Response:
-    headers = [(name.encode(), value.encode()) for name, value in sent.headers]
-    request = httpx.Request(sent.method, sent.url(), headers=headers, content=sent.body)
-    return await client.send(request)
 
 
 def fault(row: Row, sent: Sent, answer: httpx.Response) -> str:
@@ -95,7 +84,7 @@ async def test_a_hostile_request_is_refused_everywhere(
     before = await state_of(world)
     faults, count = [], 0
     for target in attacked:
-        async with line_to(target) as client:
+        async with line_to(target.app) as client:
             for sent in row.make(target):
                 count += 1
                 if found := fault(row, sent, await answer_to(client, sent)):
@@ -114,7 +103,7 @@ async def test_deep_nesting_costs_neither_time_nor_memory(attacked: list[Target]
     target = one(attacked, "POST /v1/sales")
     sent = target.raw(b"[" * 200_000)
     resident = psutil.Process().memory_info().rss
-    async with line_to(target) as client:
+    async with line_to(target.app) as client:
         await answer_to(client, sent)
         began = time.perf_counter()
         answer = await answer_to(client, sent)
@@ -124,13 +113,25 @@ async def test_deep_nesting_costs_neither_time_nor_memory(attacked: list[Target]
     assert psutil.Process().memory_info().rss - resident < 32 * 1024 * 1024
 
 
+async def test_twins_of_a_name_collide(attacked: list[Target]) -> None:
+    """Row 52: what can be written in two ways is kept in one."""
+    target = one(attacked, "POST /v1/shutdowns")
+    answers = []
+    for form in ("NFC", "NFD"):
+        name = json.dumps(unicodedata.normalize(form, "é装置"))
+        async with line_to(target.app) as client:
+            answers.append(await answer_to(client, target.put(("name",), name)))
+    assert [answer.status_code for answer in answers] == [201, 409]
+    assert answers[1].json()["code"] == "SHUTDOWN_ALREADY_RECORDED"
+
+
 async def test_a_good_request_of_each_command_is_understood(
     migrated: Callable[[Package], Migrated], attacked: list[Target], tmp_path: Any
 ) -> None:
     """Or else the rows would prove nothing. Last, for these do take effect."""
     found = {}
     for target in attacked:
-        async with line_to(target) as client:
+        async with line_to(target.app) as client:
             answer = await answer_to(client, target.good())
         if answer.status_code != target.example.answer or (
             answer.status_code >= 400 and answer.json()["code"] == "INPUT_INVALID"

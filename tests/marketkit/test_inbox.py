@@ -1,5 +1,6 @@
 """What a reader takes in, without a wire: each event applied once, in its place, or not at all."""
 
+import re
 from collections.abc import Sequence
 from functools import partial
 from random import Random
@@ -164,6 +165,8 @@ async def test_a_broken_event_is_parked_and_its_aggregates_later_ones_behind_it(
     assert await reader._take([(event, event.mac(MAC_KEY)) for event in events]) == Taken(4)
     assert await counts(gateway_house) == {A: 1, B: 1}
     assert await parked(gateway_house) == {2: "BROKEN", 4: "BEHIND"}
+    (why,) = await rows(gateway_house, "SELECT error FROM parked WHERE verdict = 'BROKEN'")
+    assert re.fullmatch(r"\w+: (\w{5}|a key|已满|No row was found .*)?", why.error), why.error
     assert await position(gateway_house) == (4, events[-1].chain)
     more = (await told_in(kit_house, (A, Noted(number=5)), (B, Noted(number=6))))[4:]
     assert await take(gateway_house, more) == Taken(2)

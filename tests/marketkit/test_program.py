@@ -18,7 +18,7 @@ import psycopg
 import pytest
 from sqlalchemy.engine import URL
 
-from databases import APP, LAND, OWNER, address, create_database, own_name, superuser
+from databases import APP, GATEWAY, LAND, OWNER, address, create_database, own_name, superuser
 from marketkit.identity import service_token
 from marketkit.signing import Signer, verify
 from yaosu.keys import make_keys
@@ -40,7 +40,7 @@ class House:
         self.server = server
         self.name = own_name("yaosu_program")
         create_database(server, self.name)
-        keys = make_keys(directory / "keys", {"land-index": LAND.source})
+        keys = make_keys(directory / "keys", {"land-index": LAND.source, "gateway": GATEWAY.source})
         self.signer = Signer.read(keys.of("land-index") / "signing.key")
         self.api_port, self.inner_port, dead = free_port(), free_port(), free_port()
         self.settings = {
@@ -143,7 +143,8 @@ def test_it_serves_and_stops_in_time_with_the_broker_down(migrated_house: House)
 @pytest.mark.parametrize("role", ["api", "worker", "opener"])
 def test_every_role_stops_in_time(migrated_house: House, role: str) -> None:
     with migrated_house.running(role) as process:
-        is_open = socket.socket().connect_ex(("127.0.0.1", migrated_house.api_port)) == 0
+        with socket.socket() as visitor:
+            is_open = visitor.connect_ex(("127.0.0.1", migrated_house.api_port)) == 0
         assert is_open == (role == "api")
         stop(process, signal.SIGINT)
 

@@ -165,7 +165,8 @@ def test_rows_48_to_50_an_instant_has_a_zone_and_exists(value: object) -> None:
         INSTANT.validate_python(value)
 
 
-@given(at=st.datetimes(timezones=st.just(UTC), min_value=datetime(1900, 1, 1)))
+# Before 1901 the city's own time had seconds in its offset, which RFC 3339 cannot say.
+@given(at=st.datetimes(timezones=st.just(UTC), min_value=datetime(1902, 1, 1)))
 def test_an_instant_is_written_in_the_citys_zone_to_the_microsecond(at: datetime) -> None:
     if at < datetime(9999, 12, 31, tzinfo=UTC):
         assert INSTANT.validate_python(format_instant(at)) == at

@@ -96,6 +96,7 @@ async def test_a_worker_without_loops_ends_too() -> None:
         pass
 
 
+@pytest.mark.slow
 async def test_a_loop_that_clings_does_not_hold_the_worker() -> None:
     clinging = asyncio.Event()
 

@@ -34,6 +34,11 @@ postgresql+psycopg://{{ .user }}@{{ .root.Values.postgres.host }}:{{ .root.Value
 {{ toJson $upstreams }}
 {{- end }}
 
+{{- define "yaosu.hosts" -}}
+{{- $inner := list (printf "%s-%s-api" .root.Release.Name .name) -}}
+{{ toJson (ternary .root.Values.portalHosts $inner (eq .name "gateway")) }}
+{{- end }}
+
 {{- define "yaosu.env" -}}
 - { name: YAOSU_ENV, value: prod }
 - { name: YAOSU_CITY, value: {{ .root.Values.city | quote }} }
@@ -48,6 +53,7 @@ postgresql+psycopg://{{ .user }}@{{ .root.Values.postgres.host }}:{{ .root.Value
       key: {{ ternary "owner-password" "app-password" (eq .role "migrate") }}
 - { name: YAOSU_KAFKA_SERVERS, value: {{ .root.Values.kafka.servers | quote }} }
 - { name: YAOSU_HOST, value: 0.0.0.0 }
+- { name: YAOSU_ALLOWED_HOSTS, value: {{ include "yaosu.hosts" . | quote }} }
 - { name: YAOSU_API_PORT, value: "8000" }
 - { name: YAOSU_INNER_PORT, value: "9000" }
 - { name: YAOSU_KEYS_DIR, value: /run/keys }

@@ -35,6 +35,7 @@ HIDDEN: list[Fact] = [
     told.SealedBidPlaced(receipt_id="receipt-1", commitment="c"),
     told.SealedBidWithdrawn(receipt_id="receipt-1"),
     told.DepositsReconciled(),
+    told.CorrectionAccepted(registration_id="registration-1", correction=1),
 ]
 
 # Nothing of these is on the board: money between the parties, and other desks' registers.

@@ -12,6 +12,7 @@ from marketkit.strict_json import loads
 BODY_BYTES_MAX = 256 * 1024
 # More parameters than any route has are not even counted.
 QUERY_FIELDS_MAX = 32
+_PORT = re.compile(r":[0-9]{1,5}$", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _WITH_BODY = {"POST", "PUT", "PATCH", "DELETE"}
 
@@ -24,6 +25,10 @@ class BodyTooLarge(Refusal):
 class MediaTypeUnsupported(Refusal):
     title = "只接受application/json（UTF-8，不压缩），请在Content-Type中注明"
     status = 415
+
+
+class HostUnknown(Unreadable):
+    title = "请求的主机名不是本系统的"
 
 
 class PathUnknown(NotFound):
@@ -45,6 +50,7 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        _check_host(scope)
         _check_address(scope)
         if scope["method"] not in _WITH_BODY:
             await self.app(scope, receive, send)
@@ -55,6 +61,14 @@ class Guard:
             _check_type(headers)
             loads(body)
         await self.app(scope, _replay(body, receive), send)
+
+
+def _check_host(scope: Scope) -> None:
+    # Only what the parser read counts: X-Forwarded-Host and its like are anybody's word.
+    allowed: frozenset[str] = scope["app"].state.allowed_hosts
+    host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+    if allowed and _PORT.sub("", host).lower() not in allowed:
+        raise HostUnknown()
 
 
 def _check_address(scope: Scope) -> None:

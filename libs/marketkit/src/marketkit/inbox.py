@@ -26,6 +26,7 @@ from sqlmodel import Field, col, select
 from marketkit.db import KitTable, Minor, Session, new_id, sql
 from marketkit.errors import DEFECTS, Refusal
 from marketkit.facts import Fact
+from marketkit.logs import said_of
 from marketkit.outbox import PARTITIONS, Placed
 from marketkit.signing import ZERO, chain_after, same
 
@@ -261,9 +262,7 @@ async def try_apply(session: Session, reactions: Reactions, event: Placed) -> Pa
     except POISON as error:
         if is_passing(error):
             raise
-        if isinstance(error, DBAPIError):  # its text would quote the row
-            return _parked(event, _key_of(event), "BROKEN", error=type(error.orig).__name__)
-        return _parked(event, _key_of(event), "BROKEN", error=f"{type(error).__name__}: {error}")
+        return _parked(event, _key_of(event), "BROKEN", error=said_of(error))
     return None
 
 

@@ -13,14 +13,20 @@ from sqlalchemy.exc import StatementError
 _QUOTING = (StatementError, psycopg.Error, ValidationError)
 
 
+def said_of(error: BaseException) -> str:
+    """An error's type and its text; of a text that quotes values no more than the SQLSTATE."""
+    if isinstance(error, _QUOTING):
+        cause = getattr(error, "orig", None) or error
+        return f"{type(cause).__name__}: {getattr(cause, 'sqlstate', '') or ''}"
+    return f"{type(error).__name__}: {error}"
+
+
 def _stack(exc_info: structlog.typing.ExcInfo) -> str:
-    """Where it happened and what led to it, as Python prints it, but no text that quotes values."""
+    """Where it happened and what led to it, as Python prints it but for what would quote values."""
     error: BaseException | None = exc_info[1]
     parts: list[str] = []
     while error is not None:
-        said = getattr(error, "sqlstate", "") if isinstance(error, _QUOTING) else error
-        frames = "".join(traceback.format_tb(error.__traceback__))
-        parts.append(f"{frames}{type(error).__name__}: {said or ''}")
+        parts.append("".join(traceback.format_tb(error.__traceback__)) + said_of(error))
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return "\nthen:\n".join(reversed(parts))
 

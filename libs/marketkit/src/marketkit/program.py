@@ -124,6 +124,7 @@ def _stop(parts: Parts, stop: asyncio.Event) -> None:
 def _servers(program: Program, parts: Parts, role: str) -> list[_Server]:
     public = program.app(parts)
     settings = parts.settings
+    public.state.allowed_hosts = frozenset(name.lower() for name in settings.allowed_hosts)
     revisions = migrations.heads(program.package, program.libraries)
     routers = [
         inner.health_routes(revisions),
@@ -136,10 +137,11 @@ def _servers(program: Program, parts: Parts, role: str) -> list[_Server]:
     apps = [(inside, settings.inner_port)]
     if role in {"all", "api"}:
         apps.append((public, settings.api_port))
-    return [_Server(_uvicorn(app, settings.host, port)) for app, port in apps]
+    return [_Server(listening(app, settings.host, port)) for app, port in apps]
 
 
-def _uvicorn(app: FastAPI, host: str, port: int) -> uvicorn.Config:
+def listening(app: FastAPI, host: str, port: int) -> uvicorn.Config:
+    """How every port listens: our own parser, nothing taken on a proxy's word."""
     return uvicorn.Config(
         app,
         host=host,
@@ -147,6 +149,7 @@ def _uvicorn(app: FastAPI, host: str, port: int) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=DRAIN_S,
         timeout_keep_alive=75,
         http=StrictHttp,

@@ -1,8 +1,9 @@
 """What an operator chooses, read once from the environment (prefix `YAOSU_`) and passed down."""
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
+from pydantic import model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -20,10 +21,17 @@ class Settings(BaseSettings):
     migrate_url: str = ""
     kafka_servers: str
     host: str = "127.0.0.1"
+    allowed_hosts: tuple[str, ...] = ()
     api_port: int
     inner_port: int
     keys_dir: Path
     pool_size: int = 10
+
+    @model_validator(mode="after")
+    def _names_are_known_in_production(self) -> Self:
+        if self.env == "prod" and not self.allowed_hosts:
+            raise ValueError("YAOSU_ALLOWED_HOSTS: production must know its own names")
+        return self
 
     @property
     def source(self) -> str:

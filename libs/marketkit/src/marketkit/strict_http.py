@@ -5,11 +5,13 @@ leaves open: how long a head may be and last, how long a body may pause, exactly
 """
 
 import asyncio
+import secrets
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from marketkit.errors import Refusal, Unreadable, problem
+from marketkit.logs import log
 from marketkit.signing import canonical
 
 URL_BYTES_MAX = 8 * 1024
@@ -19,6 +21,8 @@ HEAD_BYTES_MAX = 256 * 1024
 HEAD_S_MAX = 4.0
 BODY_PAUSE_S_MAX = 8.0
 BODY_S_MAX = 60.0
+# A line closed while its client still speaks is reset, and the answer lost with it.
+LINGER_S = 1.0
 
 
 class RequestTimedOut(Refusal):
@@ -46,6 +50,8 @@ class StrictHttp(HttpToolsProtocol):
     _refusal: Refusal | None = None
     _timer: asyncio.TimerHandle | None = None
     _is_in_head = True
+    _is_in_body = False
+    _has_hung_up = False
     _unread_head_bytes = 0
     _head_bytes = 0
     _body_began = 0.0
@@ -60,6 +66,8 @@ class StrictHttp(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._has_hung_up:
+            return
         # The parser tells a header when it is whole; an endless one must not be gathered so long.
         self._unread_head_bytes = self._unread_head_bytes + len(data) if self._is_in_head else 0
         if self._unread_head_bytes > HEAD_BYTES_MAX:
@@ -85,9 +93,14 @@ class StrictHttp(HttpToolsProtocol):
             self._refuse(HeadersTooLarge())
 
     def on_headers_complete(self) -> None:
-        if [name for name, _ in self.headers].count(b"host") != 1:
+        names = [name for name, _ in self.headers]
+        if names.count(b"host") != 1:
             self._refuse(HostNotNamed())
+        if b"upgrade" in names:
+            # The parser would take the body for another protocol's and drop it.
+            self._refuse(Unreadable())
         self._is_in_head = False
+        self._is_in_body = True
         self._unread_head_bytes = 0
         self._body_began = self.loop.time()
         self._arm(BODY_PAUSE_S_MAX)
@@ -98,8 +111,15 @@ class StrictHttp(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        self._is_in_body = False
         self._disarm()
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._is_in_body:
+            # Answered before the body was read: the rest of it is nobody's.
+            self._hang_up()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what the parser refused, or what one of the limits above did."""
@@ -111,17 +131,28 @@ class StrictHttp(HttpToolsProtocol):
         raise refusal
 
     def _answer(self, refusal: Refusal) -> None:
-        self._disarm()
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._has_hung_up:
             return
-        body = canonical(problem(refusal))
+        trace_id = secrets.token_hex(16)
+        log.info("request_unread", code=refusal.code, status=refusal.status, trace_id=trace_id)
+        body = canonical(problem(refusal, trace_id))
         head: list[Any] = [
             STATUS_LINE[refusal.status],
             b"content-type: application/problem+json\r\nconnection: close\r\n",
             b"content-length: %d\r\n\r\n" % len(body),
         ]
         self.transport.write(b"".join([*head, body]))
-        self.transport.close()
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        self._disarm()
+        self._unset_keepalive_if_required()
+        if self.transport.is_closing():
+            return
+        self._has_hung_up = True
+        self.transport.resume_reading()
+        self.transport.write_eof()
+        self._timer = self.loop.call_later(LINGER_S, self.transport.close)
 
     def _arm(self, pause_s: float) -> None:
         self._disarm()

@@ -202,7 +202,10 @@ def _methods(request: Request) -> list[str]:
 def create_app(
     house: Database, verifier: Verifier, title: str, routers: list[APIRouter], **options: Any
 ) -> FastAPI:
-    """An application of these routers, guarded and observed."""
+    """An application of these routers, guarded and observed.
+
+    It answers under any name until `app.state.allowed_hosts` says which.
+    """
     app = FastAPI(
         title=title,
         version="0.1.0",
@@ -217,6 +220,7 @@ def create_app(
     app.state.house = house
     app.state.verifier = verifier
     app.state.meetings = {}
+    app.state.allowed_hosts = frozenset()
     quiet = set()
     for router in routers:
         app.include_router(router)

@@ -44,7 +44,7 @@ class CorrectionIn(Form):
 class AcceptanceIn(Form):
     """The number of the correction that an enterprise has read and accepts."""
 
-    correction: Annotated[int, Field(ge=1)]
+    correction: Annotated[int, Field(ge=1, lt=2**31)]
 
 
 def put_off(timetable: Timetable, changes: TimetableIn, at: datetime) -> Timetable:

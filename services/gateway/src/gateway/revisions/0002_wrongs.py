@@ -29,6 +29,8 @@ def upgrade() -> None:
         sa.Column("note", sa.Text(), nullable=False, server_default=""),
         schema="projection",
     )
+    # Only for the rows that stand: a projection holds nothing but what events say.
+    op.alter_column("board_step", "note", server_default=None, schema="projection")
 
 
 def downgrade() -> None:
