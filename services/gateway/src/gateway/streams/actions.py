@@ -176,8 +176,7 @@ class Hub:
             return []
         at, limit = since, BACKLOG_MAX + 1
         found = await self._run(lambda s: changes_after(s, self.sources, at, limit))
-        lived_on = all(since.epochs.get(name, 1) == epoch for name, epoch in begun.epochs.items())
-        if not lived_on or len(found) == limit:
+        if not since.lives_on_in(begun) or len(found) == limit:
             return [Noticed("reset", begun)]
         missed = []
         for shown in found:
@@ -215,12 +214,13 @@ class Hub:
                 await self._tell_new(places)
                 await connection.execute("SELECT 1")
                 places = [
-                    _place(notice.payload)
+                    Place.read(notice.payload)
                     async for notice in connection.notifies(timeout=LOOK_EVERY_S, stop_after=1)
                 ]
 
     async def _tell_new(self, places: Sequence[Place]) -> None:
         async with self._turn:
+            self._begin_anew_in(await self._run(lambda s: here(s, self.sources)))
             # An event that was parked is applied late: it stands before where we are, yet untold.
             late = [one for one in places if self._at.has(one) and one not in self._told]
             if late:
@@ -228,6 +228,15 @@ class Hub:
             while len(new := await self._run(self._new)) == TURN_MAX:
                 self._tell(new)
             self._tell(new)
+
+    def _begin_anew_in(self, now: Position) -> None:
+        # A source that was restored is read again from its beginning, and all others with it.
+        if not self._at.lives_on_in(now):
+            self._at = now
+            self._told.clear()
+            for watcher in self._watchers:
+                watcher.offer(Noticed("reset", now))
+        self._at = Position(now.epochs, self._at.sequences)
 
     async def _new(self, session: Session) -> list[Shown]:
         return await changes_after(session, self.sources, self._at, TURN_MAX)
@@ -243,8 +252,3 @@ class Hub:
 
     async def _run(self, look: Callable[[Session], Awaitable[T]]) -> T:
         return await self.house.run(look, "worker")
-
-
-def _place(payload: str) -> Place:
-    source, partition, sequence = payload.rsplit("|", 2)
-    return Place(source, int(partition), int(sequence))

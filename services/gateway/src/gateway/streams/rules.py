@@ -33,6 +33,12 @@ class Place(NamedTuple):
     partition: int
     sequence: int
 
+    @classmethod
+    def read(cls, text: str) -> "Place":
+        """A place as it is notified: `source|partition|sequence`."""
+        source, partition, sequence = text.rsplit("|", 2)
+        return cls(source, int(partition), int(sequence))
+
 
 @dataclass(frozen=True)
 class Position:
@@ -43,6 +49,10 @@ class Position:
 
     def has(self, place: Place) -> bool:
         return place.sequence <= self.sequences.get((place.source, place.partition), 0)
+
+    def lives_on_in(self, other: "Position") -> bool:
+        """Whether no source began another life between this position and the other."""
+        return all(self.epochs.get(name, 1) == epoch for name, epoch in other.epochs.items())
 
     def after(self, place: Place) -> "Position":
         """The position once this event, too, was told; an event told late moves nothing."""
