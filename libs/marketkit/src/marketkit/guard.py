@@ -65,7 +65,8 @@ class Guard:
 
 def _check_host(scope: Scope) -> None:
     # Only what the parser read counts: X-Forwarded-Host and its like are anybody's word.
-    allowed: frozenset[str] = scope["app"].state.allowed_hosts
+    app = scope.get("app")
+    allowed: frozenset[str] = app.state.allowed_hosts if app else frozenset()
     host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
     if allowed and _PORT.sub("", host).lower() not in allowed:
         raise HostUnknown()
