@@ -78,6 +78,14 @@ def test_a_good_token_says_who_calls(trust: Trust) -> None:
 
 
 NOW = int(time.time())
+
+
+@pytest.fixture(autouse=True)
+def the_machine_stands_at_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The claims below are made when the tests are collected, minutes before the last is run.
+    monkeypatch.setattr(time, "time", lambda: float(NOW))
+
+
 WRONG_CLAIMS: dict[str, dict[str, Any]] = {
     "expired": {"iat": NOW - 400, "exp": NOW - 1},
     "not yet": {"nbf": NOW + 120},

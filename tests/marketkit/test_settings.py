@@ -30,7 +30,9 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 def test_settings_come_from_the_environment(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("YAOSU_ALLOWED_HOSTS", '["portal.example"]')
     found = Settings()
+    assert found.allowed_hosts == ("portal.example",)
     assert (found.env, found.api_port, found.keys_dir) == ("prod", 8001, Path("/keys"))
     assert (found.source, found.topic) == ("/370500/land-index", "yaosu.land.v1")
     environment.setenv("YAOSU_CITY", "370600")
