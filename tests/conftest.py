@@ -3,15 +3,6 @@ import structlog
 from brokers import broker, embedded_broker, kafka_node, kafka_servers
 from databases import energy_house, gateway_house, gateway_toy, kit_house, migrated, pg_server, toy
 
-# A traceback drawn for a person takes long enough to lose a lock; a line of JSON does not.
-structlog.configure(
-    processors=[
-        structlog.processors.add_log_level,
-        structlog.processors.format_exc_info,
-        structlog.processors.JSONRenderer(),
-    ]
-)
-
 __all__ = [
     "broker",
     "embedded_broker",

@@ -217,7 +217,8 @@ def test_migrations_started_at_once_are_done_once(house: House) -> None:
 def test_production_refuses_a_clock_that_was_moved(migrated_house: House) -> None:
     with superuser(migrated_house.server, migrated_house.name) as connection:
         connection.execute("UPDATE house SET clock_offset = '-1 second'")
-    with migrated_house.start("all", YAOSU_ENV="prod") as process:
+    production = {"YAOSU_ENV": "prod", "YAOSU_ALLOWED_HOSTS": '["portal.example"]'}
+    with migrated_house.start("all", **production) as process:
         said, _ = process.communicate(timeout=30)
     assert process.returncode == 1
     assert "clock of this database was moved" in said
@@ -225,5 +226,14 @@ def test_production_refuses_a_clock_that_was_moved(migrated_house: House) -> Non
         stop(process)
     with superuser(migrated_house.server, migrated_house.name) as connection:
         connection.execute("UPDATE house SET clock_offset = '0'")
-    with migrated_house.running(YAOSU_ENV="prod") as process:
+    with migrated_house.running(**production) as process:
         stop(process)
+
+
+def test_settings_that_do_not_hold_are_said_without_their_values(house: House) -> None:
+    with house.start("all", YAOSU_ENV="prod") as process:
+        said, _ = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "YAOSU_ALLOWED_HOSTS" in said
+    assert house.settings["YAOSU_DATABASE_URL"] not in said
+    assert "Traceback" not in said

@@ -12,6 +12,7 @@ from datetime import timedelta
 
 import uvicorn
 from fastapi import FastAPI
+from pydantic import ValidationError
 
 from marketkit import inner, migrations, worker
 from marketkit.db import Database, House
@@ -30,6 +31,10 @@ WATCHDOG_S = 12.0
 
 class ClockMovedInProduction(SystemExit):
     """Production refuses to start with a clock that was moved."""
+
+
+class SettingsWrong(SystemExit):
+    """What the environment says does not hold; its values, passwords among them, are not shown."""
 
 
 @dataclass
@@ -83,12 +88,24 @@ def main(program: Program, arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog=program.package)
     parser.add_argument("--role", choices=ROLES, default="all")
     role: str = parser.parse_args(arguments).role
-    settings = program.settings()
+    settings = _settings(program)
     configure(settings.service, settings.env)
     if role == "migrate":
         migrations.upgrade(program.package, settings.migrate_url, program.libraries)
         return
     asyncio.run(_serve(program, Parts.of(settings), role))
+
+
+def _settings(program: Program) -> Settings:
+    try:
+        return program.settings()
+    except ValidationError as error:
+        said = (
+            f"{'YAOSU_' + '_'.join(map(str, fault['loc'])).upper() if fault['loc'] else 'settings'}"
+            f": {fault['msg']}"
+            for fault in error.errors(include_input=False)
+        )
+        raise SettingsWrong("\n".join(said)) from None
 
 
 async def _serve(program: Program, parts: Parts, role: str) -> None:

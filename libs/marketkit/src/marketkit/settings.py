@@ -10,7 +10,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """Settings every service has. A service adds its name and market, nothing else by default."""
 
-    model_config = SettingsConfigDict(env_prefix="YAOSU_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="YAOSU_", frozen=True, extra="ignore", hide_input_in_errors=True
+    )
 
     service: ClassVar[str]
     market: ClassVar[str]
