@@ -9,8 +9,9 @@ from sqlmodel import col, select
 from contracts import sale as facts
 from marketkit.db import Session, instant, new_id
 from marketkit.errors import InputInvalid
+from marketkit.holds import hold
 from marketkit.identity import Caller
-from marketkit.ledger import Booking, Lot, hold
+from marketkit.ledger import Booking, Lot
 from marketkit.movements import Leg, Movement
 from marketkit.outbox import tell
 from marketkit.signing import b64, unb64
@@ -147,7 +148,7 @@ async def announce_sale(session: Session, market: Market, sale_id: str) -> SaleR
         TimetableWrong: art. 5.
         FairReviewMissing: measure 2.
         KeyOfficersWrong: not five key officers with a key each.
-        InsufficientFreeQuantity: the seller's account does not hold the supply.
+        PledgedQuantity, InsufficientFreeQuantity: the seller's account does not hold the supply.
     """
     sale = await locked_sale(session, sale_id)
     require(sale, "DRAFT")

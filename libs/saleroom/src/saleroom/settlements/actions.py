@@ -13,8 +13,9 @@ from contracts import sale as facts
 from contracts.holdings import AccountOpened
 from marketkit.db import Session, instant
 from marketkit.facts import Fact
+from marketkit.holds import post_holds, void_holds, void_part
 from marketkit.identity import Caller
-from marketkit.ledger import Account, open_account, post_holds, void_holds, void_part
+from marketkit.ledger import Account, open_account
 from marketkit.movements import Leg, Movement
 from marketkit.outbox import Telling, tell, tell_all
 from marketkit.units import ASSET_UNITS, YUAN, AmountYuan, AmountYuanOrZero, Form, Instant, Text
