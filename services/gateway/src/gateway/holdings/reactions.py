@@ -97,3 +97,14 @@ def _only_moves(fact: type[F], *markets: str) -> None:
 _only_moves(holdings.QuotaIssued, *TRADING)
 _only_moves(energy.SplitPosted, "energy")
 _only_moves(energy.QuotaAssigned, "energy")
+
+
+@REACTIONS.to(energy.PledgeRegistered, "energy")
+async def fold_pledge(session: Session, told: Told[energy.PledgeRegistered]) -> None:
+    # Who owes whom is not the public's: no change of the board is shown for it.
+    await fold_in(session, told)
+
+
+@REACTIONS.to(energy.PledgeReleased, "energy")
+async def fold_release(session: Session, told: Told[energy.PledgeReleased]) -> None:
+    await fold_in(session, told)
