@@ -20,7 +20,16 @@ from marketkit.batch import COMMANDS_MAX, Hot
 from marketkit.db import Session, instant, sql
 from marketkit.errors import Refusal
 from marketkit.outbox import Telling, tell_all
-from marketkit.units import Day, Form, Quantity, QuantityTonne, QuantityTonneOrZero, Text, day_of
+from marketkit.units import (
+    TONNE,
+    Day,
+    Form,
+    Quantity,
+    QuantityTonne,
+    QuantityTonneOrZero,
+    Text,
+    day_of,
+)
 
 LOCK = 7_370_507
 Place = tuple[str, str, date]
@@ -198,7 +207,10 @@ def _told(one: Taken) -> list[Telling]:
     }
     facts: list[CoalStockReported | CoalStockAlerted] = [
         CoalStockReported(
-            **identity, stock_t=row.stock_t, daily_burn_t=row.daily_burn_t, level=one.lasting.level
+            **identity,
+            stock_t=TONNE.edge(row.stock_t),
+            daily_burn_t=TONNE.edge(row.daily_burn_t),
+            level=one.lasting.level,
         )
     ]
     if one.lasting.level == "BREACH":

@@ -3,6 +3,8 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
+from sqlalchemy import exists
+from sqlalchemy.orm import aliased
 from sqlmodel import col, func, select
 
 from contracts.energy import CoalStockLevel
@@ -61,14 +63,18 @@ def routes() -> APIRouter:
 
 
 async def _stocks(session: Session, page: int, page_size: int) -> CoalStockPage:
-    place = (col(CoalStock.region_code), col(CoalStock.plant_id))
-    day = col(CoalStock.effective_on)
-    last = (
-        select(CoalStock)
-        .distinct(day, *place)
-        .order_by(day.desc(), *place, col(CoalStock.revision).desc())
+    later = aliased(CoalStock)
+    is_superseded = exists().where(
+        col(later.region_code) == col(CoalStock.region_code),
+        col(later.plant_id) == col(CoalStock.plant_id),
+        col(later.effective_on) == col(CoalStock.effective_on),
+        col(later.revision) > col(CoalStock.revision),
     )
-    found = (await session.exec(last.offset((page - 1) * page_size).limit(page_size))).all()
+    last = select(CoalStock).where(~is_superseded)
+    newest = last.order_by(
+        col(CoalStock.effective_on).desc(), col(CoalStock.region_code), col(CoalStock.plant_id)
+    )
+    found = (await session.exec(newest.offset((page - 1) * page_size).limit(page_size))).all()
     total = (await session.exec(select(func.count()).select_from(last.subquery()))).one()
     items = [_seen(one) for one in found]
     return CoalStockPage(items=items, page=page, page_size=page_size, total=total)
