@@ -1,8 +1,8 @@
-"""A process that pledges quota of one account, as one of several that do; its parent says when.
+"""A process that pledges quota, as one of several that do; its parent says when.
 
-`python takers.py URL FIRST COUNT KGCE [freeze]`: says `ready`, waits for a line, does its pledges
-at once, and says in JSON how many of each status came of it. With `freeze` it stops itself in the
-transaction of the first, its locks taken.
+`python takers.py URL [freeze]`: says `ready`. For each line `HOLDER FIRST COUNT KGCE` it does that
+many pledges at once and says in JSON how many of each status came of it. With `freeze` it stops
+itself in its first transaction, its locks taken.
 """
 
 import asyncio
@@ -24,18 +24,18 @@ from marketkit.meeting import Meeting
 from marketkit.units import Kgce
 
 
-def a_command(number: int, kgce: int) -> Command[Asked]:
-    """A pledge of the enterprise's, by the contract of this number."""
+def a_command(holder: int, number: int, kgce: int) -> Command[Asked]:
+    """A pledge of an enterprise's, by the contract of this number."""
     form = PledgeIn.model_construct(
-        project_code=a_project_code(),
+        project_code=a_project_code(holder),
         asset="ENERGY",
         quantity=Kgce(kgce),
         creditor_uscc=a_uscc(900),
         document_no=f"合同{number}",
         effective_on=date(2022, 5, 20),
     )
-    asked = Asked(a_caller("enterprise", region_code="", uscc=a_uscc()), form)
-    return Command("p", f"key-{number}", b"f", asked, 201)
+    asked = Asked(a_caller("enterprise", region_code="", uscc=a_uscc(holder)), form)
+    return Command("p", f"key-{holder}-{number}", b"f", asked, 201)
 
 
 def freezing(hot: Hot[Asked, Prepared]) -> Hot[Asked, Prepared]:
@@ -66,17 +66,17 @@ async def status_of(meeting: Meeting[Asked, Prepared], command: Command[Asked]) 
     raise AssertionError("it is never its turn")
 
 
-async def take(url: str, first: int, count: int, kgce: int, *, is_freezing: bool) -> None:
+async def take(url: str, *, is_freezing: bool) -> None:
     house = Database(url, "/370500/energy-trade", "energy", a_signer(), pool_size=2)
     meeting = Meeting(house, freezing(PLEDGE) if is_freezing else PLEDGE)
     print("ready", flush=True)
-    sys.stdin.readline()
-    commands = [a_command(number, kgce) for number in range(first, first + count)]
-    statuses = await asyncio.gather(*(status_of(meeting, one) for one in commands))
-    print(json.dumps(Counter(statuses)), flush=True)
+    while line := sys.stdin.readline():
+        holder, first, count, kgce = map(int, line.split())
+        commands = [a_command(holder, number, kgce) for number in range(first, first + count)]
+        statuses = await asyncio.gather(*(status_of(meeting, one) for one in commands))
+        print(json.dumps(Counter(statuses)), flush=True)
     await house.close()
 
 
 if __name__ == "__main__":
-    said = sys.argv[2:5]
-    asyncio.run(take(sys.argv[1], *map(int, said), is_freezing=sys.argv[5:] == ["freeze"]))
+    asyncio.run(take(sys.argv[1], is_freezing=sys.argv[2:] == ["freeze"]))

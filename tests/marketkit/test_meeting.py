@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError
 
 from databases import LAND, Migrated, Package
 from marketkit.batch import Answer, Command, Hot, Verdict, execute
-from marketkit.db import Database, Session, sql
+from marketkit.db import RETRIES, Database, Session, sql
 from marketkit.errors import Busy, Conflict
 from marketkit.meeting import Meeting
 
@@ -172,22 +172,35 @@ async def test_lists_too_long_to_wait_for_are_answered_at_once(
     assert (await meeting.join("hall", replace(wish(9), weight=256))).status == 201
 
 
-async def test_a_fault_of_the_link_is_everyone_s_and_nobody_s_effect(
-    hall: Database, migrated: Callable[[Package], Migrated]
-) -> None:
-    is_due = True
+def breaking(times: int, migrated: Callable[[Package], Migrated]) -> Hot[Wish, Prepared]:
+    """The hot action on a link that breaks so many times when all is written."""
 
-    async def breaking(session: Session, prepared: Sequence[Prepared]) -> list[Verdict]:
-        nonlocal is_due
+    async def broken(session: Session, prepared: Sequence[Prepared]) -> list[Verdict]:
+        nonlocal times
         verdicts = await act(session, prepared)
-        if is_due:
-            is_due = False
+        if times:
+            times -= 1
             pid = (await sql(session, "SELECT pg_backend_pid()")).scalar_one()
             with migrated(LAND).superuser() as elsewhere:
                 elsewhere.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
         return verdicts
 
-    meeting = Meeting(hall, Hot(lock, breaking))
+    return Hot(lock, broken)
+
+
+async def test_a_lost_connection_starts_anew(
+    hall: Database, migrated: Callable[[Package], Migrated]
+) -> None:
+    meeting = Meeting(hall, breaking(RETRIES, migrated))
+    sent = [meeting.join("hall", wish(number)) for number in range(5)]
+    assert {answer.status for answer in await asyncio.gather(*sent)} == {201}
+    assert await sat(hall) == [0, 1, 2, 3, 4]
+
+
+async def test_a_link_that_stays_broken_is_everyone_s_fault_and_nobody_s_effect(
+    hall: Database, migrated: Callable[[Package], Migrated]
+) -> None:
+    meeting = Meeting(hall, breaking(RETRIES + 1, migrated))
     commands = [wish(number) for number in range(5)]
     ended = await asyncio.gather(
         *(meeting.join("hall", one) for one in commands), return_exceptions=True

@@ -72,7 +72,7 @@ class Meeting(Generic[C, P]):
             await sql(session, f"SET LOCAL idle_in_transaction_session_timeout = {HOT_IDLE_MS}")
             return await execute(session, commands, self._hot)
 
-        return await self._house.run(together)
+        return await self._house.run(together, is_keyed=True)
 
 
 def _turn(queue: deque[Waiting[C]]) -> list[Waiting[C]]:
