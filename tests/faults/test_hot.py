@@ -154,12 +154,12 @@ async def test_ten_thousand_callers_who_hang_up_leave_nothing_behind(office: Off
         calls: list[Callable[[int], Coroutine[Any, Any, object]]] = [
             pledge,
             lambda number: client.get("/v1/pledges?page_size=1"),
-            *[lambda number: meeting.join(enterprise(), a_command(0, number, 1))] * 4,
             *[lambda number: rows(office.house, "SELECT pg_sleep(0.001)")] * 4,
+            *[lambda number: meeting.join(enterprise(), a_command(0, number, 1))] * 14,
         ]
 
         async def hang_up(number: int) -> None:
-            caller = asyncio.create_task(calls[number % 10](number))
+            caller = asyncio.create_task(calls[number % len(calls)](number))
             await asyncio.sleep(seed.random() / 5)
             caller.cancel()
             await asyncio.wait([caller])
