@@ -1,7 +1,7 @@
 """One good request of every command: whoever adds a command adds a line here."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from builders import COUNTY, a_project_code, a_uscc
@@ -111,7 +111,10 @@ ENERGY: dict[str, list[Example]] = {
     "POST /v1/trials/{name}": [
         a_trial("sale.clearing", A_CLEARING),
         a_trial("party.uscc", {"code": a_uscc(1)}),
-        a_trial("energy.coal_stock", {"stock_t": "152000.000", "daily_burn_t": "8000.000"}),
+        replace(
+            a_trial("energy.coal_stock", {"stock_t": "152000.000", "daily_burn_t": "8000.000"}),
+            zeroes=frozenset({"/stock_t"}),
+        ),
         a_trial(
             "energy.shutdown_split", {"case": "IN_CITY", "asset": "ENERGY", "quantity": "80000.000"}
         ),
