@@ -2,10 +2,10 @@
 
 import sys
 
-from bench import bids, clearing
+from bench import bids, clearing, holds
 from bench.figures import table
 
-MEASURES = {"clearing": clearing.measure, "bids": bids.measure}
+MEASURES = {"clearing": clearing.measure, "bids": bids.measure, "holds": holds.measure}
 
 
 def main(asked: list[str]) -> None:

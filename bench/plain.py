@@ -111,6 +111,86 @@ async def _told(
     )
 
 
+class Pledge(BaseModel):
+    project_code: str
+    asset: str
+    quantity: str
+    creditor_uscc: str
+    document_no: str
+    effective_on: str
+
+
+@app.post("/v1/pledges", status_code=201)
+async def pledge(
+    asked: Pledge,
+    who: Annotated[Caller, Depends(caller)],
+    idempotency_key: Annotated[str, Header()],
+) -> dict[str, str]:
+    account = f"enterprise:{who.uscc}:{asked.project_code}"
+    kgce = int(asked.quantity.replace(".", ""))
+    async with ENGINE.begin() as connection:
+        await connection.execute(text("SET LOCAL ROLE yaosu_market"))
+        if await _one(
+            connection,
+            "SELECT 1 FROM stored_answer WHERE principal = :who AND key = :key",
+            who=who.sub,
+            key=idempotency_key,
+        ):
+            raise HTTPException(409)
+        free = await _one(
+            connection,
+            "SELECT b.lot, b.posted - b.held AS quantity FROM balance b JOIN lot l ON l.id = b.lot "
+            "WHERE b.account = :account AND l.asset = :asset FOR UPDATE OF b",
+            account=account,
+            asset=asked.asset,
+        )
+        if free is None or free.quantity < kgce:
+            raise HTTPException(409)
+        pledge_id = new_id()
+        await _hold(connection, pledge_id, account, free.lot, kgce)
+        await _pledged(connection, pledge_id, account, asked, who, kgce)
+        await _told(connection, pledge_id, pledge_id, who, idempotency_key)
+    return {"pledge_id": pledge_id}
+
+
+async def _hold(
+    connection: AsyncConnection, key: str, account: str, lot: str, quantity: int
+) -> None:
+    values = {"id": new_id(), "key": key, "account": account, "lot": lot, "quantity": quantity}
+    for statement in (
+        "UPDATE balance SET held = held + :quantity WHERE account = :account AND lot = :lot",
+        "INSERT INTO hold (id, purpose, key, account, asset, lot, quantity, remaining, creditor) "
+        "VALUES (:id, 'PLEDGE', :key, :account, 'ENERGY', :lot, :quantity, :quantity, 'bank')",
+        "INSERT INTO transfer (id, kind, key, document_no, effective_on, booked_at, "
+        "policy_version) VALUES (:id, 'PLEDGE', :key, 'no', now(), clock_timestamp(), 'plain')",
+        "INSERT INTO movement (transfer_id, account, asset, lot, posted, held) "
+        "VALUES (:id, :account, 'ENERGY', :lot, 0, :quantity)",
+    ):
+        await connection.execute(text(statement), values)
+
+
+async def _pledged(
+    connection: AsyncConnection, key: str, account: str, asked: Pledge, who: Caller, quantity: int
+) -> None:
+    await connection.execute(
+        text(
+            "INSERT INTO pledge (id, account, region_code, uscc, creditor_uscc, asset, "
+            "quantity_minor, remaining_minor, document_no, effective_on, registered_at, "
+            "registered_by, policy_version) VALUES (:id, :account, '370502', :uscc, :creditor, "
+            "'ENERGY', :quantity, :quantity, :document, now(), clock_timestamp(), :who, 'plain')"
+        ),
+        {
+            "id": key,
+            "account": account,
+            "uscc": who.uscc,
+            "creditor": asked.creditor_uscc,
+            "quantity": quantity,
+            "document": asked.document_no,
+            "who": who.sub,
+        },
+    )
+
+
 @app.post("/floor", status_code=201)
 async def floor(request: Request) -> Response:
     await request.body()
