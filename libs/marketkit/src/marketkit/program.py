@@ -138,7 +138,8 @@ def _stop(parts: Parts, stop: asyncio.Event) -> None:
     stop.set()
 
 
-def _servers(program: Program, parts: Parts, role: str) -> list[_Server]:
+def applications(program: Program, parts: Parts) -> tuple[FastAPI, FastAPI]:
+    """The public application, and the inner one beside it."""
     public = program.app(parts)
     settings = parts.settings
     public.state.allowed_hosts = frozenset(name.lower() for name in settings.allowed_hosts)
@@ -151,6 +152,12 @@ def _servers(program: Program, parts: Parts, role: str) -> list[_Server]:
     inside = create_app(parts.house, parts.verifier, public.title, routers)
     inside.state.is_stopping = parts.stopping.is_set
     inner.add_documents(inside, public)
+    return public, inside
+
+
+def _servers(program: Program, parts: Parts, role: str) -> list[_Server]:
+    public, inside = applications(program, parts)
+    settings = parts.settings
     apps = [(inside, settings.inner_port)]
     if role in {"all", "api"}:
         apps.append((public, settings.api_port))
