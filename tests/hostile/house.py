@@ -43,12 +43,13 @@ def parts(kind: Any, house: Database, trust: Trust, keys_dir: Path, **settings: 
 
 
 def service(
-    package: str, house: Database, trust: Trust, keys_dir: Path
+    package: str, house: Database, trust: Trust, keys_dir: Path, **settings: Any
 ) -> tuple[FastAPI, FastAPI]:
     """Both applications of a service, the public and the inner one, as its program starts them."""
     program: Program = import_module(f"{package}.__main__").PROGRAM
     more = gateway_settings(trust, keys_dir) if package == "gateway" else {}
-    return applications(program, parts(program.settings, house, trust, keys_dir, **more))
+    said = more | settings
+    return applications(program, parts(program.settings, house, trust, keys_dir, **said))
 
 
 def energy_app(house: Database, trust: Trust, keys_dir: Path) -> FastAPI:

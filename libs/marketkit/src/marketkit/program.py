@@ -18,6 +18,7 @@ from marketkit import inner, migrations, worker
 from marketkit.db import Database, House
 from marketkit.identity import Verifier
 from marketkit.logs import configure, log
+from marketkit.rates import Rates
 from marketkit.settings import Settings
 from marketkit.signing import Signer, unb64
 from marketkit.strict_http import StrictHttp
@@ -143,6 +144,7 @@ def applications(program: Program, parts: Parts) -> tuple[FastAPI, FastAPI]:
     public = program.app(parts)
     settings = parts.settings
     public.state.allowed_hosts = frozenset(name.lower() for name in settings.allowed_hosts)
+    public.state.rates = Rates(settings.requests_per_s)
     revisions = migrations.heads(program.package, program.libraries)
     routers = [
         inner.health_routes(revisions),
