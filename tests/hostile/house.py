@@ -65,9 +65,7 @@ def land_app(house: Database, trust: Trust, keys_dir: Path) -> FastAPI:
 def gateway_app(house: Database, trust: Trust, keys_dir: Path) -> FastAPI:
     """The gateway with its development issuer, before a service that does not answer."""
     more = gateway_settings(trust, keys_dir)
-    return gateway.main.create_app(
-        parts(gateway.settings.Settings, house, trust, keys_dir, **more)
-    )
+    return gateway.main.create_app(parts(gateway.settings.Settings, house, trust, keys_dir, **more))
 
 
 def gateway_settings(trust: Trust, keys_dir: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import pytest
 from fastapi import APIRouter, FastAPI
 
 from builders import Trust, a_client, a_uscc
-from databases import ENERGY, GATEWAY, PACKAGES, Migrated, fresh, rows, until_idle
+from databases import ENERGY, GATEWAY, PACKAGES, fresh, rows, until_idle
 from hostile.house import World, service
 from hostile.test_sockets import Server
 from marketkit.db import Database, new_id
@@ -24,6 +24,7 @@ from marketkit.doors import CommandDep, open_to
 from marketkit.program import listening
 from marketkit.rates import BURST_S
 from marketkit.web import DURATION, UNEXPECTED, create_app
+from toy_market import CLOSES
 
 FLOOD = 300
 # So low that a machine with other work to do is fast enough to break it.
@@ -127,9 +128,7 @@ async def test_88_one_bidder_in_haste_is_put_off_and_nobody_else(
     assert refused.json()["code"] == "TOO_MANY_REQUESTS"
     assert refused.headers["content-type"] == "application/problem+json"
     assert all(
-        int(answer.headers["retry-after"]) >= 1
-        for answer in flooded
-        if answer.status_code == 429
+        int(answer.headers["retry-after"]) >= 1 for answer in flooded if answer.status_code == 429
     )
     # The others are all served.
     assert [status for status, _ in served] == [200] * OTHERS
@@ -174,6 +173,21 @@ def said(site: Site, key: str) -> bytes:
     return head.encode() + body
 
 
+async def test_70_an_upload_across_the_close_is_late(site: Site) -> None:
+    """Begun in time, whole too late: the instant is that under the sale's lock."""
+    whole = said(site, "late")
+    reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+    writer.write(whole[:-10])
+    await writer.drain()
+    await asyncio.sleep(0.1)
+    site.world.house.fixed_instant = CLOSES
+    writer.write(whole[-10:])
+    answer = await asyncio.wait_for(reader.readuntil(b"}"), 10)
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 409"), answer
+    assert b"BIDDING_CLOSED" in answer
+
+
 @pytest.mark.parametrize("delay_s", [0.0, 0.002, 0.01, 0.05])
 async def test_89_a_line_cut_after_sending_has_its_effect_once(site: Site, delay_s: float) -> None:
     """Whether it was cut before, in or after the answer: sent again it has one effect."""
@@ -210,9 +224,10 @@ async def test_89_half_a_request_has_none(site: Site) -> None:
 
 
 CURIOUS = (
-    "/docs", "/docs/", "/redoc", "/openapi.json", "/v1/openapi.json", "/metrics", "/debug", "/.git/config",
-    "/.env", "/healthz", "/readyz", "/v1/events", "/v1/events/heads", "/v1/checkpoints", "/v1/clock",
-    "/v1/keys", "/admin", "/static/../settings.py", "/docs/assets/swagger-ui.css",
+    "/docs", "/docs/", "/redoc", "/openapi.json", "/v1/openapi.json", "/metrics", "/debug",
+    "/.git/config", "/.env", "/healthz", "/readyz", "/v1/events", "/v1/events/heads",
+    "/v1/checkpoints", "/v1/clock", "/v1/keys", "/admin", "/static/../settings.py",
+    "/docs/assets/swagger-ui.css",
 )  # fmt: skip
 
 
@@ -266,7 +281,7 @@ def _broken() -> APIRouter:
 
 
 async def _fail(session: Any) -> Any:
-    return {}["nothing"]
+    raise LookupError("an account of 91370500")
 
 
 async def test_92_what_nobody_foresaw_is_a_problem_and_the_line_goes_on(

@@ -17,7 +17,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from builders import Trust, a_uscc
+from builders import COUNTY, Trust, a_uscc
 from databases import PACKAGES, Migrated, Package, fresh, rows
 from hostile.examples import ENERGY, GATEWAY, Example
 from hostile.house import service
@@ -26,7 +26,7 @@ from hostile.target import Sent, Target
 from hostile.town import MINE, THEIRS, Someone, Town, people
 from hostile.wire import answer_to
 from marketkit.codes import CITY
-from marketkit.db import new_id
+from marketkit.db import Scope, new_id
 from marketkit.identity import PEOPLE_ROLES
 from marketkit.web import METHODS
 
@@ -94,7 +94,9 @@ class Door:
             said = (("Content-Type", "application/json"),)
             return Sent("POST", "/v1/clock", said, json.dumps(CLOCK).encode())
         if self.name == "POST /v1/trials/{name}" and self.name not in _of(self.app):
-            return Sent("POST", "/v1/trials/unknown", (("Content-Type", "application/json"),), b"{}")
+            return Sent(
+                "POST", "/v1/trials/unknown", (("Content-Type", "application/json"),), b"{}"
+            )
         example = EXAMPLES[self.name][0]
         target = Target(
             self.app, self.name, example, self.town.world, self.trust, self.operation, {}
@@ -272,9 +274,7 @@ async def test_whoever_may_not_is_refused_alike_and_changes_nothing(
     print(f"\nrefused: {counts.total()} cells, {dict(counts)}")
 
 
-def owned(
-    doors: list[Door], *, with_the_city_s: bool = False
-) -> list[tuple[Door, Someone]]:
+def owned(doors: list[Door], *, with_the_city_s: bool = False) -> list[tuple[Door, Someone]]:
     """The doors of what is somebody's, with everyone of a county or an enterprise who is let in."""
     return [
         (door, who)
@@ -337,6 +337,41 @@ async def test_no_list_shows_another_s_rows(
     assert faults == []
     # Each shows something to somebody: what the city retained, to the city's officers only.
     assert shown == {name for name, reach in REACH.items() if reach.is_list}
+
+
+# What row security leaves of a table, by the columns that say whose its rows are.
+OWNED_TABLES = """
+SELECT c.relname AS name,
+    EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'uscc') AS uscc,
+    EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'region_code')
+        AS region_code
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND c.relrowsecurity AND n.nspname = 'public' ORDER BY 1
+"""
+# Tables of rows that are somebody's of which this town has none.
+EMPTY_HERE = {"hold", "rejected_step"}
+
+
+async def test_the_database_itself_shows_nobody_another_s_rows(doors: list[Door]) -> None:
+    """Whatever a question forgets to ask for, and whoever forgets to say who asks."""
+    house = doors[0].town.world.house
+    scopes = {"uscc": Scope(uscc=a_uscc(MINE)), "region_code": Scope(region_code=COUNTY)}
+    owned_tables = await rows(house, OWNED_TABLES)
+    assert len(owned_tables) >= 15
+    for table in owned_tables:
+        counted = f"SELECT count(*) AS n FROM {table.name}"
+        all_rows = (await rows(house, counted))[0].n
+        assert (all_rows > 0) == (table.name not in EMPTY_HERE), table.name
+        assert (await rows(house, counted, "scoped"))[0].n == 0, table.name
+        assert (await rows(house, counted, "scoped", Scope(region_code="370599")))[0].n == 0
+        assert (await rows(house, counted, "scoped", Scope(uscc="nobody")))[0].n == 0
+        for column, scope in scopes.items():
+            seen = (await rows(house, counted, "scoped", scope))[0].n
+            assert seen <= all_rows
+            if getattr(table, column):
+                others = f"{counted} WHERE {column} IS DISTINCT FROM :own"
+                own = scope.uscc or scope.region_code
+                assert (await rows(house, others, "scoped", scope, own=own))[0].n == 0, table.name
 
 
 async def test_whoever_may_is_let_in(

@@ -87,7 +87,10 @@ class Step:
     def sent(self, path: str, sub: str, body: Any = None) -> Sent:
         claims = self.who | {"sub": sub}
         token = self.trust.token(*claims["roles"], **{k: claims[k] for k in claims if k != "roles"})
-        headers = (("Authorization", f"Bearer {token}"), ("Idempotency-Key", f"{sub}-{self.ready.path}{path}"))
+        headers = (
+            ("Authorization", f"Bearer {token}"),
+            ("Idempotency-Key", f"{sub}-{self.ready.path}{path}"),
+        )
         sent = Sent("POST", self.ready.path + path, headers)
         if body is None:
             return sent

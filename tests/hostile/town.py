@@ -18,7 +18,8 @@ from stories import Story, a_step
 from toy_market import OPENS
 
 MINE, THEIRS, STRANGER = 11, 12, 13
-REGIONS = (CITY, COUNTY, OTHER_COUNTY, "")
+REGIONS = (CITY, COUNTY, OTHER_COUNTY)
+
 
 class Someone(NamedTuple):
     """Who stands at a door, by a name a failure may be read by."""
@@ -51,7 +52,7 @@ def of_role(role: str, region_code: str, department: str = "", uscc: str = "") -
         "department": department,
         "uscc": uscc,
     }
-    return Someone(f"{role} {region_code} {department}{uscc}".strip(), claims)
+    return Someone(" ".join(filter(None, (role, region_code, department, uscc))), claims)
 
 
 def people() -> Iterator[Someone]:
@@ -61,6 +62,7 @@ def people() -> Iterator[Someone]:
     for role in sorted(PEOPLE_ROLES - {"enterprise"}):
         department = MARKET.department if role == "bureau_officer" else ""
         yield from (of_role(role, region, department) for region in REGIONS)
+    yield from (of_role(role, "") for role in ("county_officer", "trading_center", "auditor"))
     for department in sorted({*DEPARTMENTS, ""} - {MARKET.department}):
         yield of_role("bureau_officer", CITY, department)
     for number in (MINE, THEIRS, STRANGER):
