@@ -54,7 +54,7 @@ def token_of(trust: Trust, role: str) -> str:
     return trust.token(role, region_code="370502", department="energy")
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", ASKED)
 async def test_another_s_takes_as_long_as_none(
     town: tuple[Town, FastAPI, Trust], name: str
