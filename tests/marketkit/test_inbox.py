@@ -12,6 +12,7 @@ from sqlalchemy.exc import OperationalError
 from builders import MAC_KEY
 from databases import rows
 from marketkit.db import Database, Session, sql
+from marketkit.facts import Fact
 from marketkit.inbox import (
     Parked,
     Reactions,
@@ -281,7 +282,11 @@ async def test_a_new_epoch_starts_every_source_over(
 async def test_facts_go_by_the_list_and_every_keys_own_stay_in_order(
     kit_house: Database, gateway_house: Database
 ) -> None:
-    told = [(A, Noted(number=1)), (B, Noted(number=2)), (B, Stepped(number=3))]
+    told: list[tuple[str, Fact]] = [
+        (A, Noted(number=1)),
+        (B, Noted(number=2)),
+        (B, Stepped(number=3)),
+    ]
     told += [(C, Noted(number=4)), (A, Stepped(number=5)), (A, Noted(number=6)), (C, Ignored())]
     await tell_facts(kit_house, *told)
     reactions = Reactions("toy")
