@@ -20,6 +20,7 @@ from builders import a_caller, a_project_code, a_signer, a_uscc
 from energy_trade.pledges.actions import PLEDGE, Asked, PledgeIn, Prepared, register_pledges
 from marketkit.batch import Command, Hot, Verdict
 from marketkit.db import Database, Session
+from marketkit.errors import Busy
 from marketkit.meeting import Meeting
 from marketkit.units import Kgce
 
@@ -57,7 +58,7 @@ async def status_of(meeting: Meeting[Asked, Prepared], command: Command[Asked]) 
     for _ in range(100):
         try:
             answer = await meeting.join(command.content.account, command)
-        except DBAPIError:
+        except (Busy, DBAPIError):
             await asyncio.sleep(0.05)
             continue
         if answer.status != 503:

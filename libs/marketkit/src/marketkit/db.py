@@ -164,8 +164,14 @@ class Database:
 
         task = asyncio.ensure_future(attempts())
         self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        task.add_done_callback(self._forget)
         return await asyncio.shield(task)
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        # Of a caller who hung up nobody asks how it ended; that is no error of the loop's.
+        if not task.cancelled():
+            task.exception()
 
     async def close(self) -> None:
         if self._running:
