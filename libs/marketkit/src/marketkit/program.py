@@ -142,19 +142,24 @@ def _servers(program: Program, parts: Parts, role: str) -> list[_Server]:
     public = program.app(parts)
     settings = parts.settings
     public.state.allowed_hosts = frozenset(name.lower() for name in settings.allowed_hosts)
-    revisions = migrations.heads(program.package, program.libraries)
-    routers = [
-        inner.health_routes(revisions),
-        inner.feed_routes(parts.mac_key),
-        inner.clock_routes(settings.env),
-    ]
-    inside = create_app(parts.house, parts.verifier, public.title, routers)
-    inside.state.is_stopping = parts.stopping.is_set
-    inner.add_documents(inside, public)
+    inside = inside_of(program, parts, public)
     apps = [(inside, settings.inner_port)]
     if role in {"all", "api"}:
         apps.append((public, settings.api_port))
     return [_Server(listening(app, settings.host, port)) for app, port in apps]
+
+
+def inside_of(program: Program, parts: Parts, public: FastAPI) -> FastAPI:
+    """The application of the inner port, beside a public one."""
+    routers = [
+        inner.health_routes(migrations.heads(program.package, program.libraries)),
+        inner.feed_routes(parts.mac_key),
+        inner.clock_routes(parts.settings.env),
+    ]
+    inside = create_app(parts.house, parts.verifier, public.title, routers)
+    inside.state.is_stopping = parts.stopping.is_set
+    inner.add_documents(inside, public)
+    return inside
 
 
 def listening(app: FastAPI, host: str, port: int) -> uvicorn.Config:

@@ -11,7 +11,14 @@ from datetime import UTC, date, datetime
 from typing import Annotated, Any, NewType
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, GetCoreSchemaHandler, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    StringConstraints,
+)
 from pydantic_core import core_schema
 
 Fen = NewType("Fen", int)
@@ -95,7 +102,9 @@ class Edge:
             serialization=core_schema.plain_serializer_function_ser_schema(
                 self.unit.format, return_schema=core_schema.str_schema()
             ),
-            metadata={"pydantic_js_updates": {"type": "string", "pattern": pattern}},
+            metadata={
+                "pydantic_js_updates": {"type": "string", "format": "decimal", "pattern": pattern}
+            },
         )
 
 
@@ -173,8 +182,13 @@ def _clean(text: str) -> str:
     return cleaned
 
 
-Text = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_clean)]
-LongText = Annotated[str, StringConstraints(min_length=1, max_length=4000), AfterValidator(_clean)]
+_PLAIN = Field(json_schema_extra={"format": "plain-text"})
+Text = Annotated[
+    str, StringConstraints(min_length=1, max_length=200), AfterValidator(_clean), _PLAIN
+]
+LongText = Annotated[
+    str, StringConstraints(min_length=1, max_length=4000), AfterValidator(_clean), _PLAIN
+]
 # What a machine calls something: an id, a code, a key's text.
 Id = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,200}$")]
 

@@ -17,7 +17,7 @@ from saleroom.bids.rules import PlacedBid
 from saleroom.bids.tables import SealedBid
 from saleroom.markets import Market
 
-Bytes = Annotated[str, Field(max_length=16_000)]
+Bytes = Annotated[str, Field(max_length=16_000, json_schema_extra={"contentEncoding": "base64url"})]
 BIDS = "/v1/sales/{sale_id}/sealed-bids"
 
 
