@@ -1,6 +1,7 @@
-"""Schemathesis on every application: no 5xx, nothing accepted that is invalid, nothing said untruly.
+"""Schemathesis on every application: no 5xx, nothing invalid accepted, nothing said untruly.
 
-`make fuzz` sends as many as YAOSU_FUZZ_REQUESTS says; else a few of each operation, the same always.
+`make fuzz` sends as many as YAOSU_FUZZ_REQUESTS says; `./test` a few of each operation, always the
+same.
 """
 
 import os
@@ -14,7 +15,7 @@ from anyio.from_thread import start_blocking_portal
 from fastapi import APIRouter, FastAPI, Response
 
 from builders import Trust
-from databases import Migrated, Package
+from databases import LAND, Migrated, Package
 from hostile.generated import Door, Findings, Mixture, send_all
 from hostile.town import Town, served, town
 from marketkit.db import Database
@@ -23,7 +24,7 @@ from marketkit.units import Form, QuantityTce
 from marketkit.web import create_app
 
 WANTED = int(os.environ.get("YAOSU_FUZZ_REQUESTS", "0"))
-EACH = 100
+EACH = 20
 # Never answered by any server of ours, of which one says as much as seven.
 ONE_METHOD = ["put"]
 
@@ -65,12 +66,13 @@ def faults(findings: list[Findings]) -> str:
     )
 
 
+@pytest.mark.timeout(600)
 def test_some_of_everything(open_town: Town) -> None:
     findings = [
         send_all(door, open_town.mixture, config(1, 2, "fuzzing", "stateful"))
         for door in open_town.doors
     ]
-    print(*(found.line() for found in findings), sep="\n")
+    print(*(found.line() for found in findings), f"{time.process_time():.1f}", sep="\n")
     assert faults(findings) == ""
 
 
@@ -133,8 +135,8 @@ def faulty() -> APIRouter:
     @router.post("/v1/misunderstanding", **anyone)
     async def misunderstand(form: ThingIn) -> Response:
         return Response(
-            b'{"code":"INPUT_INVALID","status":422,"title":"x","type":"x"}',
-            422,
+            b'{"code":"UNREADABLE","status":400,"title":"x","type":"x"}',
+            400,
             media_type="application/problem+json",
         )
 
@@ -152,20 +154,17 @@ def faulty_app(house: Database) -> tuple[FastAPI, dict[str, Any]]:
 
 def test_each_kind_of_fault_is_found(migrated: Callable[[Package], Migrated]) -> None:
     """Or else finding none would prove nothing. No database is asked."""
-    from databases import LAND
-
     house = migrated(LAND).database()
     app, said = faulty_app(house)
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(served(app)) as url:
         found = send_all(
             Door("faulty", url, said), Mixture(Trust()), config(1, 5, "fuzzing", "coverage")
         )
-    kinds = {kind.partition(" ")[2] for kind in found.faults}
-    assert kinds >= {
-        "/v1/accepting: API accepted schema-violating request",
-        "/v1/failing: Server error",
-        "/v1/undeclared: Undocumented HTTP status code",
-        "/v1/untrue: Response violates schema",
-        "/v1/open: API accepts requests without authentication",
-        "/v1/misunderstanding: Good data misunderstood",
+    assert set(found.faults) >= {
+        "POST /v1/accepting: Schema-violating request accepted",
+        "POST /v1/failing: Server error",
+        "GET /v1/undeclared: Undocumented status code",
+        "GET /v1/untrue: Response violates schema",
+        "GET /v1/open: API accepts requests without authentication",
+        "POST /v1/misunderstanding: Custom check failed: `good_data_is_understood`",
     }

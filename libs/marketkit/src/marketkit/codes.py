@@ -76,9 +76,8 @@ def check_project_code(code: str) -> str:
 
 def _said(form: str, pattern: str = "") -> Any:
     # For the reader of a schema only: the check itself refuses with a code of its own.
-    return Field(
-        json_schema_extra={"format": form} | ({"pattern": f"^{pattern}$"} if pattern else {})
-    )
+    said: dict[str, Any] = {"format": form}
+    return Field(json_schema_extra=said | ({"pattern": f"^{pattern}$"} if pattern else {}))
 
 
 Uscc = Annotated[

@@ -24,7 +24,9 @@ _LINES: dict[str, Any] = {
     "response_class": Response,
     "responses": {200: {"content": {NDJSON: {"schema": {"type": "string"}}}}},
 }
-_PLAIN = {200: {"content": {CONTENT_TYPE_LATEST: {"schema": {"type": "string"}}}}}
+_PLAIN: dict[int | str, dict[str, Any]] = {
+    200: {"content": {CONTENT_TYPE_LATEST: {"schema": {"type": "string"}}}}
+}
 
 
 class ClockNotMovable(Forbidden):

@@ -114,9 +114,12 @@ AmountYuan = Annotated[Fen, Edge(YUAN, positive=True)]
 AmountYuanOrZero = Annotated[Fen, Edge(YUAN)]
 PriceYuan = Annotated[Fen, Edge(YUAN, positive=True)]
 # A quantity whose unit its sale or asset says: text until parsed by ASSET_UNITS[asset].
-Quantity = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,18})(\.[0-9]{1,6})?$")]
+_DECIMAL = Field(json_schema_extra={"format": "decimal"})
+Quantity = Annotated[
+    str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,18})(\.[0-9]{1,6})?$"), _DECIMAL
+]
 SignedQuantity = Annotated[
-    str, StringConstraints(pattern=r"^-?(0|[1-9][0-9]{0,18})(\.[0-9]{1,6})?$")
+    str, StringConstraints(pattern=r"^-?(0|[1-9][0-9]{0,18})(\.[0-9]{1,6})?$"), _DECIMAL
 ]
 
 _INSTANT = re.compile(
@@ -191,6 +194,8 @@ LongText = Annotated[
 ]
 # What a machine calls something: an id, a code, a key's text.
 Id = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,200}$")]
+# Read by `signing.unb64`, which takes no padding.
+Base64Url = Annotated[str, Field(max_length=16_000, json_schema_extra={"format": "base64url"})]
 
 
 class Form(BaseModel):
