@@ -48,8 +48,8 @@ def _parts(program: Program, keys_dir: Path) -> Parts:
         "inner_port": 0,
         "keys_dir": keys_dir,
     }
-    upstreams = {"upstreams": {}} if program is gateway.PROGRAM else {}
-    settings = program.settings(**(said | upstreams))  # type: ignore[call-arg]  # settings' own
+    upstreams: dict[str, Any] = {"upstreams": {}} if program is gateway.PROGRAM else {}
+    settings = program.settings(**(said | upstreams))
     signer = a_signer()
     house = Database(NOWHERE, settings.source, settings.market, signer, 1)
     return Parts(settings, house, Trust().verifier, MAC_KEY)

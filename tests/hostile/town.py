@@ -66,7 +66,7 @@ async def town(migrated: Callable[[Package], Migrated], keys_dir: Path) -> Async
         keys_dir.joinpath("issuer.key").write_text(
             b64(made.trust.people.private.private_bytes_raw())
         )
-        upstreams = {}
+        upstreams: dict[str, Any] = {}
         for market, service in SERVICES.items():
             program: Program = service.PROGRAM
             said = {"upstreams": dict(upstreams)} if market == "gateway" else {}
