@@ -7,6 +7,7 @@ mixed in so that they go deep. A new route is attacked by being registered.
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -209,7 +210,8 @@ def _schema(door: Door, mixture: Mixture, config: Mapping[str, Any]) -> Any:
     for name, values in FORMS.items():
         schemathesis.openapi.format(name, values)
     said = schemathesis.Config.from_dict({"base-url": door.url, "warnings": False, **config})
-    schema = schemathesis.openapi.from_dict(door.description, config=said)
+    # It writes the links it infers into what it is given.
+    schema = schemathesis.openapi.from_dict(deepcopy(door.description), config=said)
 
     @schema.auth(refresh_interval=None)
     class Tokens:

@@ -168,7 +168,9 @@ def _edge_of(read: Any, write: Any, form: str) -> Any:
 
 def format_instant(at: datetime) -> str:
     """RFC 3339 in the city's own zone, microseconds kept."""
-    return at.astimezone(SHANGHAI).isoformat()
+    here = at.astimezone(SHANGHAI)
+    # Before 1901 the city went by the sun, by seconds of an offset that RFC 3339 cannot say.
+    return (here if here.strftime("%z")[5:] == "" else at.astimezone(UTC)).isoformat()
 
 
 Instant = Annotated[datetime, _edge_of(_read_instant, format_instant, "date-time")]
