@@ -1,9 +1,12 @@
-.PHONY: help setup check test journey up fmt schemas
+.PHONY: help setup check test journey fuzz up fmt schemas
 
 help:  ## what can be typed
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
-setup:  ## make .venv with everything a developer needs
+setfuzz: setup  ## 200,000 generated requests, or YAOSU_FUZZ_REQUESTS of them: an hour or more
+	@YAOSU_FUZZ_REQUESTS=$${YAOSU_FUZZ_REQUESTS:-200000} .venv/bin/pytest -q -s -n 0 tests/hostile/test_generated.py -k "as_many or each_kind"
+
+up:  ## make .venv with everything a developer needs
 	@set -eu; . requirements/install.sh; install dev
 
 check: setup  ## format, lint, types, architecture, tidy tests
@@ -21,6 +24,7 @@ up:  ## the whole house on this machine
 fmt: setup  ## put the code in shape
 	@.venv/bin/ruff format . && .venv/bin/ruff check --fix .
 
-schemas: setup  ## write the events' JSON Schemas anew; a change of theirs is a decision
+schemas: setup  ## write the events' schemas and the services' OpenAPI anew; a change is a decision
 	@.venv/bin/python -m contracts.catalogue libs/contracts/src/contracts/schemas
 	@.venv/bin/python -m contracts.asyncapi libs/contracts/src/contracts/asyncapi.json
+	@.venv/bin/python tests/descriptions.py

@@ -7,11 +7,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Header, Request, Response
 from pydantic import BaseModel
 
 from marketkit.batch import Answer, Command, Hot, execute, single
 from marketkit.db import Database, Role, Session
+from marketkit.description import KEY, KEY_PATTERN, PROBLEM_TYPE
 from marketkit.errors import Forbidden, InputInvalid, Unauthenticated, Unreadable
 from marketkit.identity import Caller, Verifier
 from marketkit.meeting import Meeting
@@ -23,7 +24,7 @@ T = TypeVar("T")
 C = TypeVar("C")
 P = TypeVar("P")
 
-_KEY = re.compile(r"[!-~]{1,200}", re.ASCII)
+_KEY = re.compile(KEY_PATTERN, re.ASCII)
 
 
 class IdempotencyKeyMissing(Unreadable):
@@ -129,12 +130,15 @@ def _response(answer: Answer) -> Response:
     headers = {"Location": answer.location} if answer.location else {}
     if answer.retry_after_s:
         headers["Retry-After"] = str(answer.retry_after_s)
-    kind = "application/json" if answer.status < 400 else "application/problem+json"
+    kind = "application/json" if answer.status < 400 else PROBLEM_TYPE
     return Response(answer.body, answer.status, headers, media_type=kind)
 
 
-async def _commanded(request: Request) -> Commanded:
-    keys = request.headers.getlist("idempotency-key")
+async def _commanded(
+    request: Request,
+    key: Annotated[str, Header(alias=KEY)] = "",  # read below; here OpenAPI learns of it
+) -> Commanded:
+    keys = request.headers.getlist(KEY)
     if len(keys) != 1 or not _KEY.fullmatch(keys[0]):
         raise IdempotencyKeyMissing()
     body = await request.body()
