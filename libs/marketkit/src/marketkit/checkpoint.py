@@ -1,7 +1,9 @@
 """Signed statements of how far each log reaches, so that a later cut or rewrite shows."""
 
+import json
+
 from sqlalchemy import Identity, LargeBinary, insert
-from sqlmodel import Field, col, select
+from sqlmodel import Field, col, func, select
 
 from marketkit.db import KitTable, Minor, Session, house, instant
 from marketkit.outbox import epoch_of, heads_of
@@ -21,8 +23,8 @@ class Checkpoint(KitTable, table=True):
 
 
 async def sign_checkpoint(session: Session) -> None:
-    """Store a signed checkpoint of the heads as this transaction sees them."""
-    heads = await heads_of(session)
+    """Store a signed checkpoint of the heads, locked: checkpoints grow as their ids do."""
+    heads = await heads_of(session, lock=True)
     signer = house(session).signer
     body = canonical(
         {
@@ -49,3 +51,23 @@ async def checkpoints_after(session: Session, after: int, limit: int) -> list[Ch
         .limit(limit)
     )
     return list(found.all())
+
+
+async def covering(session: Session, partition: int, sequence: int) -> Checkpoint | None:
+    """The first checkpoint whose head of the partition has reached this sequence; None yet."""
+    low, high = 1, (await session.exec(select(func.max(Checkpoint.id)))).one() or 0
+    found = None
+    # Heads grow with ids, so halves will do; ids have gaps, so the next one there is looked at.
+    while low <= high:
+        middle = (low + high) // 2
+        (row,) = await checkpoints_after(session, middle - 1, 1)
+        if _reached(row, partition) >= sequence:
+            found, high = row, middle - 1
+        else:
+            low = (row.id or 0) + 1
+    return found
+
+
+def _reached(checkpoint: Checkpoint, partition: int) -> int:
+    heads = json.loads(checkpoint.body)["heads"]
+    return next((int(h["sequence"]) for h in heads if h["partition"] == partition), 0)

@@ -42,7 +42,7 @@ class Log(KitTable, table=True):
     )
     partition: int = Field(primary_key=True, sa_type=SmallInteger)
     sequence: int = Field(primary_key=True, sa_type=Minor)
-    key: str
+    key: str = Field(index=True)
     chain: bytes = Field(sa_type=LargeBinary)
     event: bytes = Field(sa_type=LargeBinary)
 

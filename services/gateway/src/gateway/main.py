@@ -28,7 +28,11 @@ def create_app(parts: Parts) -> FastAPI:
         board.routes(settings.sources),
         replay.routes(REACTIONS),
         commands.routes(upstreams),
-        pages.routes(settings.sources, partial(commands.title_of, upstreams)),
+        pages.routes(
+            settings.sources,
+            partial(commands.title_of, upstreams),
+            partial(commands.proof_of, upstreams),
+        ),
     ]
 
     @asynccontextmanager

@@ -231,6 +231,40 @@ async def title_of(upstreams: Sequence[Upstream], code: str) -> str | None:
     return next((title for title in told if title is not None), None)
 
 
+async def proof_of(
+    upstreams: Sequence[Upstream], sale_id: str, kind: str, paper_id: str, sm3: str
+) -> dict[str, Any] | None:
+    """What the service that issued a paper says of it; None if none issued it with this digest.
+
+    Raises:
+        UpstreamDown: a service that may have issued it gives no answer.
+    """
+    path = f"/v1/sales/{sale_id}/papers/{kind}/{paper_id}/proof"
+    told = await asyncio.gather(
+        *(_proof_from(upstream, path, sm3) for upstream in upstreams), return_exceptions=True
+    )
+    for said in told:
+        if isinstance(said, dict):
+            return said
+    for said in told:
+        if isinstance(said, BaseException):
+            raise said
+    return None
+
+
+async def _proof_from(upstream: Upstream, path: str, sm3: str) -> dict[str, Any] | None:
+    offered = await upstream.operation("GET", path)
+    if offered is None or not offered.is_public:
+        return None
+    answer = await upstream.send("GET", f"{path}?sm3={sm3}".encode(), [], b"")
+    if answer.status_code == httpx.codes.NOT_FOUND:
+        return None
+    if answer.status_code != httpx.codes.OK:
+        raise UpstreamDown()
+    proven: dict[str, Any] = answer.json()
+    return proven
+
+
 def _forwarder(upstream: Upstream) -> Any:
     async def forward(request: Request) -> Response:
         return await _forward(request, upstream, f"/{upstream.market}")
