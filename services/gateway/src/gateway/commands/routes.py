@@ -6,6 +6,7 @@ A bid's route shows in no metric and no log of the gateway either.
 import asyncio
 import secrets
 from collections.abc import Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import httpx
@@ -221,6 +222,11 @@ def routes(upstreams: Sequence[Upstream]) -> APIRouter:
         return await _forward(request, upstream, "")
 
     return router
+
+
+def asked_for_pages(upstreams: Sequence[Upstream]) -> tuple[Any, Any]:
+    """`title_of` and `proof_of`, as pages ask them."""
+    return partial(title_of, upstreams), partial(proof_of, upstreams)
 
 
 async def title_of(upstreams: Sequence[Upstream], code: str) -> str | None:
