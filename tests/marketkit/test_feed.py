@@ -12,7 +12,7 @@ from marketkit.db import Database
 from marketkit.feed import RANGE_MAX, Feed, FeedDown, Head, range_lines, read_line
 from marketkit.inner import feed_routes
 from marketkit.outbox import PARTITIONS
-from marketkit.signing import ZERO, partition_of, verify
+from marketkit.signing import ZERO, b64, canonical, partition_of, verify
 from marketkit.web import create_app
 from toys import Noted, Readers, log_of, tell_facts
 
@@ -104,8 +104,12 @@ async def test_the_log_is_for_services_only(
 async def test_the_public_key_is_that_which_signs(kit_house: Database) -> None:
     app = create_app(kit_house, Trust().verifier, "owner", [feed_routes(MAC_KEY)])
     async with a_client(app) as client:
-        (key,) = (await client.get("/v1/keys")).json()["keys"]
-    assert key["kid"] == kit_house.signer.kid
+        said = (await client.get("/v1/keys")).json()
+    (key,) = said["keys"]
+    signer = kit_house.signer
+    assert (key["kid"], key["x"], key["valid_until"]) == (signer.kid, b64(signer.public), None)
+    assert said["kid"] == signer.kid
+    assert verify(signer.public, canonical(said["keys"]), bytes.fromhex(said["signature"]))
     assert await rows(kit_house, "SELECT 1") == [(1,)]
 
 

@@ -11,12 +11,12 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.staticfiles import StaticFiles
 
+from marketkit.checkpoint import keys_document
 from marketkit.db import House, Session, instant, sql
 from marketkit.doors import AskDep, open_to
 from marketkit.errors import Busy, Conflict, Forbidden, titles
 from marketkit.feed import checkpoint_lines, heads_document, range_lines
 from marketkit.outbox import PARTITIONS
-from marketkit.signing import b64
 from marketkit.units import Form, Instant
 
 NDJSON = "application/x-ndjson"
@@ -42,7 +42,7 @@ class ClockOut(Form):
 
 
 def feed_routes(mac_key: bytes) -> APIRouter:
-    """Ranges, heads, checkpoints and the public key, for role `service`."""
+    """Ranges, heads, checkpoints and the public keys, for role `service`."""
     router = APIRouter(tags=["feed"])
     services = open_to("service", is_public=False)
 
@@ -67,9 +67,8 @@ def feed_routes(mac_key: bytes) -> APIRouter:
         return Response(body, media_type=NDJSON)
 
     @router.get("/v1/keys", **open_to("anyone", is_public=False))
-    async def keys(request: Request) -> dict[str, Any]:
-        signer = request.app.state.house.signer
-        return {"keys": [{"kid": signer.kid, "alg": "Ed25519", "x": b64(signer.public)}]}
+    async def keys(ask: AskDep) -> dict[str, Any]:
+        return await ask.run(keys_document, "worker")
 
     return router
 

@@ -9,12 +9,15 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from importlib.metadata import version
 
 import uvicorn
 from fastapi import FastAPI
+from prometheus_client import Gauge
 from pydantic import ValidationError
 
 from marketkit import inner, migrations, worker
+from marketkit.checkpoint import KeyRetired, note_key
 from marketkit.db import Database, House
 from marketkit.identity import Verifier
 from marketkit.logs import configure, log
@@ -24,6 +27,8 @@ from marketkit.strict_http import StrictHttp
 from marketkit.web import create_app
 from marketkit.worker import Loop
 
+BUILD = Gauge("yaosu_build_info", "Always 1; which release this process is of", ["version"])
+
 ROLES = ("all", "api", "worker", "opener", "migrate")
 DRAIN_S = 5
 WATCHDOG_S = 12.0
@@ -31,6 +36,10 @@ WATCHDOG_S = 12.0
 
 class ClockMovedInProduction(SystemExit):
     """Production refuses to start with a clock that was moved."""
+
+
+class SigningKeyRetired(SystemExit):
+    """Another key has signed for this service since; the old one must not sign again."""
 
 
 class SettingsWrong(SystemExit):
@@ -110,6 +119,8 @@ def _settings(program: Program) -> Settings:
 
 async def _serve(program: Program, parts: Parts, role: str) -> None:
     await _check_clock(parts)
+    await _note_key(parts)
+    BUILD.labels(version("yaosu-marketkit")).set(1)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _stop, parts, stop)
@@ -172,6 +183,14 @@ def listening(app: FastAPI, host: str, port: int) -> uvicorn.Config:
         http=StrictHttp,
         ws="none",
     )
+
+
+async def _note_key(parts: Parts) -> None:
+    try:
+        async with parts.house.transaction("worker") as session:
+            await note_key(session)
+    except KeyRetired as error:
+        raise SigningKeyRetired(f"signing.key {error} was replaced by a later one") from None
 
 
 async def _check_clock(parts: Parts) -> None:
