@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.staticfiles import StaticFiles
 
 from marketkit.checkpoint import keys_document
-from marketkit.db import House, Session, instant, sql
+from marketkit.db import House, Session, instant, sql, undurable
 from marketkit.doors import AskDep, open_to
 from marketkit.errors import Busy, Conflict, Forbidden, titles
 from marketkit.feed import checkpoint_lines, heads_document, range_lines
@@ -86,13 +86,15 @@ def health_routes(revisions: frozenset[str]) -> APIRouter:
         if request.app.state.is_stopping():
             raise Busy("正在停止")
         try:
-            rows = await ask.run(
-                lambda s: sql(s, "SELECT version_num FROM alembic_version"), "worker"
-            )
+            rows = await ask.run(lambda s: sql(s, "SELECT revision FROM served_revision"), "worker")
+            wrong = await ask.run(undurable, "worker")
         except (SQLAlchemyError, OSError):
             raise Busy("数据库不可用") from None
-        if not revisions <= {row.version_num for row in rows.all()}:
-            raise Busy("数据库结构未升级到本版本")
+        if wrong:
+            # Some can be changed while we run; who set them learns it here.
+            raise Busy(f"数据库可能丢失已提交的数据：{'，'.join(wrong)}")
+        if not revisions <= {row.revision for row in rows.all()}:
+            raise Busy("数据库结构未升级到本版本，或已不再支持本版本")
         return {"status": "ready"}
 
     @router.get("/metrics", **anyone)

@@ -15,10 +15,11 @@ import uvicorn
 from fastapi import FastAPI
 from prometheus_client import Gauge
 from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
 
 from marketkit import inner, migrations, worker
 from marketkit.checkpoint import KeyRetired, note_key
-from marketkit.db import Database, House
+from marketkit.db import Database, House, undurable
 from marketkit.identity import Verifier
 from marketkit.logs import configure, log
 from marketkit.settings import Settings
@@ -36,6 +37,10 @@ WATCHDOG_S = 12.0
 
 class ClockMovedInProduction(SystemExit):
     """Production refuses to start with a clock that was moved."""
+
+
+class DatabaseNotDurable(SystemExit):
+    """PostgreSQL says committed what a power cut takes back; nobody may be promised anything."""
 
 
 class SigningKeyRetired(SystemExit):
@@ -118,6 +123,7 @@ def _settings(program: Program) -> Settings:
 
 
 async def _serve(program: Program, parts: Parts, role: str) -> None:
+    await _check_durability(parts)
     await _check_clock(parts)
     await _note_key(parts)
     BUILD.labels(version("yaosu-marketkit")).set(1)
@@ -185,10 +191,21 @@ def listening(app: FastAPI, host: str, port: int) -> uvicorn.Config:
     )
 
 
+async def _check_durability(parts: Parts) -> None:
+    wrong = []
+    # A database out of reach or not migrated yet keeps a process unready, not from starting.
+    with contextlib.suppress(SQLAlchemyError, OSError):
+        async with parts.house.transaction("worker") as session:
+            wrong = await undurable(session)
+    if wrong:
+        raise DatabaseNotDurable(f"PostgreSQL may lose commits: {', '.join(wrong)}")
+
+
 async def _note_key(parts: Parts) -> None:
     try:
-        async with parts.house.transaction("worker") as session:
-            await note_key(session)
+        with contextlib.suppress(SQLAlchemyError, OSError):
+            async with parts.house.transaction("worker") as session:
+                await note_key(session)
     except KeyRetired as error:
         raise SigningKeyRetired(f"signing.key {error} was replaced by a later one") from None
 
