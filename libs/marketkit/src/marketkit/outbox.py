@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import CheckConstraint, Identity, LargeBinary, SmallInteger, delete, insert
-from sqlmodel import Field, col, select
+from sqlmodel import Field, col, func, select
 
 from marketkit.db import House, KitTable, Minor, Session, actor, house, instant, new_id, sql
 from marketkit.facts import Fact
@@ -18,6 +18,7 @@ from marketkit.signing import chain_after, partition_of, wire_mac
 PARTITIONS = 6
 EVENT_BYTES_MAX = 512 * 1024
 SEQUENCE_BATCH = 500
+RANGE_BYTES_MAX = 4 * 1024 * 1024
 
 
 class Outbox(KitTable, table=True):
@@ -203,13 +204,27 @@ async def epoch_of(session: Session) -> int:
 
 
 async def placed(session: Session, partition: int, first: int, limit: int) -> list[Placed]:
-    """Up to `limit` events of a partition from sequence `first` on, in order."""
+    """Up to `limit` events of a partition from sequence `first` on, in order, and up to 4 MB.
+
+    The first comes whatever its size, so that whoever follows never stands still.
+    """
     epoch = await epoch_of(session)
-    found = await session.exec(
-        select(Log)
+    upto = func.sum(func.octet_length(Log.event)).over(order_by=col(Log.sequence))
+    sized = (
+        select(Log.sequence, upto.label("upto"))
         .where(Log.partition == partition, Log.sequence >= first)
         .order_by(col(Log.sequence))
         .limit(limit)
+        .subquery()
+    )
+    found = await session.exec(
+        select(Log)
+        .join(sized, col(Log.sequence) == sized.c.sequence)
+        .where(
+            Log.partition == partition,
+            (sized.c.upto <= RANGE_BYTES_MAX) | (col(Log.sequence) == first),
+        )
+        .order_by(col(Log.sequence))
     )
     source = house(session).source
     return [
