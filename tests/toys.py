@@ -203,7 +203,9 @@ class Readers:
             lambda: trust.token_of(self.house.source),
             self.transport,
         )
-        return Reader(self.house, feed, reactions or counting(), MAC_KEY)
+        signer = self.owner.signer
+        trusted = {signer.kid: signer.public}
+        return Reader(self.house, feed, reactions or counting(), MAC_KEY, trusted)
 
     async def positions(self) -> dict[int, int]:
         found = await rows(self.house, "SELECT * FROM position")

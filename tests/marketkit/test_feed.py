@@ -11,7 +11,7 @@ from marketkit.checkpoint import sign_checkpoint
 from marketkit.db import Database
 from marketkit.feed import RANGE_MAX, Feed, FeedDown, Head, range_lines, read_line
 from marketkit.inner import feed_routes
-from marketkit.outbox import PARTITIONS
+from marketkit.outbox import PARTITIONS, RANGE_BYTES_MAX
 from marketkit.signing import ZERO, b64, canonical, partition_of, verify
 from marketkit.web import create_app
 from toys import Noted, Readers, log_of, tell_facts
@@ -68,6 +68,22 @@ async def test_a_range_is_bounded(kit_house: Database, gateway_house: Database) 
     await told(kit_house, RANGE_MAX + 1)
     assert len(await pair.reader.feed.events(K, 1)) == RANGE_MAX
     assert len(await pair.reader.feed.events(K, RANGE_MAX + 1)) == 1
+
+
+async def test_a_range_is_bounded_by_bytes_too(
+    kit_house: Database, gateway_house: Database
+) -> None:
+    pair = Readers(kit_house, gateway_house)
+    large = "x" * (RANGE_BYTES_MAX // 9)
+    await tell_facts(kit_house, *(("k", Noted(number=n, fault=large)) for n in range(20)))
+    first = await pair.reader.feed.events(K, 1)
+    assert len(first) == 8
+    assert sum(len(event.event) for event, _ in first) <= RANGE_BYTES_MAX
+    place, seen = 1, []
+    while found := await pair.reader.feed.events(K, place):
+        seen += [event.sequence for event, _ in found]
+        place = seen[-1] + 1
+    assert seen == list(range(1, 21))
 
 
 @pytest.mark.parametrize(

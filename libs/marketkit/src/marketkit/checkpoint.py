@@ -5,7 +5,7 @@ With them the public keys that signed, for as long as anybody may want to check.
 
 import json
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Identity, LargeBinary, insert
 from sqlmodel import Field, col, func, select
@@ -25,6 +25,30 @@ class Checkpoint(KitTable, table=True):
     body: bytes = Field(sa_type=LargeBinary)
     kid: str
     signature: bytes = Field(sa_type=LargeBinary)
+
+
+class Statement(NamedTuple):
+    """What a checkpoint says: by partition, the last sequence and the chain there."""
+
+    source: str
+    epoch: int
+    heads: dict[int, tuple[int, bytes]]
+
+    def follows(self, earlier: "Statement") -> bool:
+        """Whether an owner may say this after that: within a life its log only grows."""
+        return self.epoch > earlier.epoch or (
+            self.epoch == earlier.epoch
+            and all(
+                number in self.heads and self.heads[number][0] >= sequence
+                for number, (sequence, _) in earlier.heads.items()
+            )
+        )
+
+
+def statement_of(body: bytes) -> Statement:
+    said = json.loads(body)
+    heads = {h["partition"]: (h["sequence"], bytes.fromhex(h["chain"])) for h in said["heads"]}
+    return Statement(said["source"], said["epoch"], heads)
 
 
 class SigningKey(KitTable, table=True):
