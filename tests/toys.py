@@ -116,9 +116,11 @@ def counting() -> Reactions:
             await break_down(session, told)
         await sql(
             session,
-            "INSERT INTO toy.thing VALUES (:key, 1, md5(:said)) ON CONFLICT (key) DO UPDATE "
+            "INSERT INTO toy.thing VALUES (:key, 1, md5(:said), :source) "
+            "ON CONFLICT (key) DO UPDATE "
             "SET fact_count = thing.fact_count + 1, last = md5(thing.last || :said)",
             key=told.key,
+            source=told.source,
             said=f"{told.id} {told.fact.number} {told.time.isoformat()}",
         )
 

@@ -46,7 +46,7 @@ def run_migrations() -> None:
     engine = create_engine(settings.attributes["url"])
     applied: set[str] = set()
 
-    def note(step: Any, **_: object) -> None:
+    def note(ctx: Any, step: Any, heads: Any, run_args: Any) -> None:
         if step.is_upgrade:
             applied.add(step.up_revision_id)
 

@@ -53,6 +53,7 @@ async def fold_in(session: Session, told: Told[F]) -> None:
         return
     rows = [
         {
+            "source": told.source,
             "market": market_of(told),
             "account": account,
             "asset": asset,
@@ -78,13 +79,15 @@ async def fold_in(session: Session, told: Told[F]) -> None:
 @REACTIONS.to(holdings.AccountOpened, *TRADING)
 async def note_account(session: Session, told: Told[holdings.AccountOpened]) -> None:
     fact = told.fact.model_dump(exclude={"account"})
-    session.add(BoardAccount(market=market_of(told), id=told.fact.account, **fact))
+    session.add(
+        BoardAccount(source=told.source, market=market_of(told), id=told.fact.account, **fact)
+    )
 
 
 @REACTIONS.to(holdings.LotCreated, *TRADING)
 async def note_lot(session: Session, told: Told[holdings.LotCreated]) -> None:
     fact = told.fact.model_dump(exclude={"lot"})
-    session.add(BoardLot(market=market_of(told), id=told.fact.lot, **fact))
+    session.add(BoardLot(source=told.source, market=market_of(told), id=told.fact.lot, **fact))
 
 
 def _only_moves(fact: type[F], *markets: str) -> None:
