@@ -95,12 +95,15 @@ def routes(sources: Mapping[str, str]) -> APIRouter:
     async def board_holdings(ask: AskDep) -> HoldingsOut:
         return await answered(ask, sources, actions.holdings, "market")
 
+    add_own_holdings(router, sources)
+    add_announcements(router, sources)
+    return router
+
+
+def add_own_holdings(router: APIRouter, sources: Mapping[str, str]) -> None:
     @router.get("/holdings/own", summary="本企业持有量", **open_to("enterprise"))
     async def board_own_holdings(ask: AskDep) -> OwnHoldingsOut:
         return await answered(ask, sources, own)
-
-    add_announcements(router, sources)
-    return router
 
 
 async def own(session: Session) -> OwnHoldingsOut:
