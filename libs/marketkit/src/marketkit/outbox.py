@@ -204,10 +204,7 @@ async def epoch_of(session: Session) -> int:
 
 
 async def placed(session: Session, partition: int, first: int, limit: int) -> list[Placed]:
-    """Up to `limit` events of a partition from sequence `first` on, in order, and up to 4 MB.
-
-    The first comes whatever its size, so that whoever follows never stands still.
-    """
+    """Up to `limit` events of a partition from `first` on, and up to 4 MB; one at least."""
     epoch = await epoch_of(session)
     upto = func.sum(func.octet_length(Log.event)).over(order_by=col(Log.sequence))
     sized = (
@@ -238,11 +235,6 @@ async def unsent(session: Session, limit: int) -> list[Placed]:
     sent = await session.exec(select(RelayPosition).order_by(col(RelayPosition.partition)))
     batches = [await placed(session, row.partition, row.sequence + 1, limit) for row in sent.all()]
     return [event for batch in batches for event in batch]
-
-
-def in_hundreds(event_count: int) -> int:
-    """A backlog as metrics show it: in whole hundreds, so that it counts nobody's few bids."""
-    return event_count // 100 * 100
 
 
 async def note_sent(session: Session, partition: int, sequence: int) -> None:

@@ -30,9 +30,9 @@ from marketkit.inbox import (
 )
 from marketkit.kafka import Hint, listening
 from marketkit.logs import log
-from marketkit.outbox import Placed, in_hundreds
+from marketkit.outbox import Placed
 from marketkit.signing import chain_after, verify
-from marketkit.worker import Loop
+from marketkit.worker import Loop, in_hundreds
 
 LAG = Gauge("yaosu_inbox_lag_events", "Hundreds of events not read yet", ["source"])
 COMPARE_EVERY_S = 2.0

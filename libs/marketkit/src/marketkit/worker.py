@@ -15,7 +15,7 @@ from marketkit.db import Database, Session, sql
 from marketkit.feed import FeedDown
 from marketkit.kafka import WireDown, producing
 from marketkit.logs import log
-from marketkit.outbox import in_hundreds, note_sent, sequence, unsent
+from marketkit.outbox import note_sent, sequence, unsent
 
 RESTARTS = Counter("yaosu_task_restarts_total", "Loops that failed and began again", ["task"])
 UNSEQUENCED = Gauge("yaosu_outbox_unsequenced", "Hundreds of events without a place in the log")
@@ -175,6 +175,11 @@ async def clock_forever(house: Database, ticks: Sequence[Tick]) -> None:
             await check_ledger(house)
             ledger_due = now() + LEDGER_CHECK_EVERY_S
         await asyncio.sleep(0.5)
+
+
+def in_hundreds(event_count: int) -> int:
+    """A backlog as metrics show it: in whole hundreds, so that it counts nobody's few bids."""
+    return event_count // 100 * 100
 
 
 async def measure(session: Session) -> None:

@@ -49,8 +49,7 @@ async def answered(
 
 def routes(sources: Mapping[str, str]) -> APIRouter:
     """Sales, what was revealed and settled of each, holdings by region, announcements."""
-    router = APIRouter(tags=["board"], prefix="/v1/board")
-    anyone = open_to("anyone")
+    router, anyone = APIRouter(tags=["board"], prefix="/v1/board"), open_to("anyone")
 
     @router.get("/sales", summary="交易列表", **anyone)
     async def board_sales(
