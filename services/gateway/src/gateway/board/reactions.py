@@ -73,6 +73,7 @@ def _announce(session: Session, told: Told[F], of: BoardSale, kind: str, body: s
     session.add(
         Announcement(
             id=told.id,
+            source=told.source,
             market=of.market,
             sale_id=of.id,
             kind=kind,
@@ -88,6 +89,7 @@ async def note_notice(session: Session, told: Told[sale.SaleAnnounced]) -> None:
     fact = told.fact
     found = BoardSale(
         id=told.key,
+        source=told.source,
         market=market_of(told),
         title=fact.title,
         body=fact.body,
@@ -173,7 +175,8 @@ async def note_bids(session: Session, told: Told[sale.BidsRevealed], of: BoardSa
     unit = unit_of(of.asset)
     rows = [
         bid.model_dump(exclude={"quantity_max"})
-        | {"sale_id": of.id, "quantity_max_minor": unit.parse(bid.quantity_max)}
+        | {"source": of.source, "sale_id": of.id}
+        | {"quantity_max_minor": unit.parse(bid.quantity_max)}
         for bid in told.fact.bids
     ]
     if rows:
@@ -196,6 +199,7 @@ async def note_result(session: Session, told: Told[sale.SaleCleared], of: BoardS
     of.sold_minor, of.unsold_minor = unit.parse(fact.sold), unit.parse(fact.unsold)
     awards = [
         {
+            "source": of.source,
             "sale_id": of.id,
             "bid_id": award.bid_id,
             "registration_id": award.registration_id,
@@ -210,7 +214,10 @@ async def note_result(session: Session, told: Told[sale.SaleCleared], of: BoardS
     ]
     if awards:
         await session.exec(insert(BoardAward), params=awards)
-    rejected = [{"sale_id": of.id, "bid_id": r.bid_id, "code": r.code} for r in fact.rejected]
+    rejected = [
+        {"source": of.source, "sale_id": of.id, "bid_id": one.bid_id, "code": one.code}
+        for one in fact.rejected
+    ]
     if rejected:
         await session.exec(insert(BoardRejection), params=rejected)
     if fact.part == fact.part_count:
@@ -220,11 +227,12 @@ async def note_result(session: Session, told: Told[sale.SaleCleared], of: BoardS
 
 _SETTLEMENTS = """
 INSERT INTO projection.board_settlement
-    (sale_id, registration_id, bidder, bidder_name, project_code, quantity_minor, amount_fen, state)
-SELECT sale_id, registration_id, bidder, bidder_name, project_code,
+    (source, sale_id, registration_id, bidder, bidder_name, project_code,
+     quantity_minor, amount_fen, state)
+SELECT source, sale_id, registration_id, bidder, bidder_name, project_code,
     sum(quantity_minor), sum(amount_fen), 'CONFIRMED'
 FROM projection.board_award WHERE sale_id = :sale_id
-GROUP BY sale_id, registration_id, bidder, bidder_name, project_code
+GROUP BY source, sale_id, registration_id, bidder, bidder_name, project_code
 """
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from pydantic import BaseModel, ValidationError
 
 from contracts.sale import Outcome, SaleKey, SaleTerms, Timetable
-from gateway.holdings.rules import UNIT_TITLES, grouped, unit_of
+from gateway.holdings.rules import UNIT_TITLES, OwnHolding, grouped, unit_of
 from marketkit.errors import Refusal
 from marketkit.strict_json import loads
 from marketkit.units import (
@@ -266,6 +266,10 @@ class HoldingLine(Form):
 
 class HoldingsOut(Answer):
     holdings: list[HoldingLine]
+
+
+class OwnHoldingsOut(Answer):
+    holdings: list[OwnHolding]
 
 
 class AnnouncementOut(Form):

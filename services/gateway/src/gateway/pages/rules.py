@@ -1,5 +1,6 @@
 """How the board speaks to people: Chinese words for codes, figures and instants. Pure."""
 
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -83,6 +84,13 @@ STEPS = {
     "sale.settled": "履约完毕",
     "sale.archived": "归档",
 }
+# By kind of paper: what people call it, and the fact it is of.
+PAPERS = {
+    "bid-receipt": ("密封报价回执", "受理密封报价"),
+    "deposit-receipt": ("保证金收据", "保证金到账确认"),
+    "deal-confirmation": ("成交确认书", "成交确认"),
+    "payment-notice": ("缴款通知单", "成交确认"),
+}
 # Why a bid or a step of one counts for nothing.
 BID_CODES = {
     "DEPOSIT_NOT_CONFIRMED": "保证金未按时到账",
@@ -107,6 +115,16 @@ class Stage(NamedTuple):
     place: str
 
 
+_ID = re.compile(r"[0-9A-Za-z-]{1,64}", re.ASCII)
+_SM3 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+
+def may_be_paper(sale_id: str, kind: str, paper_id: str, sm3: str) -> bool:
+    """Whether an address is one that a paper's code can lead to; any other is not asked about."""
+    ids = _ID.fullmatch(sale_id) and _ID.fullmatch(paper_id)
+    return bool(kind in PAPERS and ids and _SM3.fullmatch(sm3))
+
+
 def yuan(amount_fen: int) -> str:
     return grouped(YUAN.format(amount_fen))
 
@@ -121,6 +139,16 @@ def moment(at: datetime | None) -> str:
     if at is None:
         return "—"
     return at.astimezone(SHANGHAI).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def in_eights(digest: str) -> str:
+    """A digest as papers print it, so that eyes can compare."""
+    return " ".join(digest[at : at + 8] for at in range(0, len(digest), 8))
+
+
+def moment_told(at: str) -> str:
+    """An instant as a service wrote it, in the city's own time."""
+    return moment(datetime.fromisoformat(at))
 
 
 def precisely(at: datetime) -> str:
