@@ -124,10 +124,34 @@ def _response(answer: Answer) -> Response:
     return Response(answer.body, answer.status, headers, media_type=kind)
 
 
-async def _commanded(request: Request) -> Commanded:
+@dataclass(frozen=True)
+class Uploaded:
+    """A file as it came in, and the command it is."""
+
+    command: Commanded
+    body: bytes
+
+
+async def _uploaded(request: Request) -> Uploaded:
+    key = _key(request)
+    body = await request.body()
+    said = canonical([request.method, request.url.path, hashlib.sha256(body).hexdigest()])
+    state = request.app.state
+    command = Commanded(
+        state.house, request.state.caller, key, hashlib.sha256(said).digest(), state.meetings
+    )
+    return Uploaded(command, body)
+
+
+def _key(request: Request) -> str:
     keys = request.headers.getlist("idempotency-key")
     if len(keys) != 1 or not _KEY.fullmatch(keys[0]):
         raise IdempotencyKeyMissing()
+    return keys[0]
+
+
+async def _commanded(request: Request) -> Commanded:
+    key = _key(request)
     body = await request.body()
     content = loads(body) if body else None
     if body and content != {} and request.scope["route"].body_field is None:
@@ -136,7 +160,7 @@ async def _commanded(request: Request) -> Commanded:
     return Commanded(
         request.app.state.house,
         request.state.caller,
-        keys[0],
+        key,
         hashlib.sha256(said).digest(),
         request.app.state.meetings,
     )
@@ -159,5 +183,6 @@ def _asked(request: Request) -> Asked:
     return Asked(request.app.state.house, request.state.caller)
 
 
+UploadDep = Annotated[Uploaded, Depends(_uploaded)]
 CommandDep = Annotated[Commanded, Depends(_commanded)]
 AskDep = Annotated[Asked, Depends(_asked)]
