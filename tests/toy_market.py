@@ -34,6 +34,7 @@ from marketkit.units import TCE, YUAN
 from marketkit.web import create_app
 from saleroom.bids.actions import lock_sale_for_bids, place_sealed_bids
 from saleroom.bids.rules import PlacedBid
+from saleroom.bookings.actions import new_sub_account
 from saleroom.entries import actions as entries
 from saleroom.entries.actions import DepositIn, QualificationIn, RegistrationIn, RegistrationOut
 from saleroom.entries.tables import Registration
@@ -177,7 +178,9 @@ class Room:
     async def enter(self, number: int, quantity: str = "1000.000") -> RegistrationOut:
         """The enterprise of this number enters and may bid."""
         registered = await self.register(number, quantity)
-        return await self.qualify(registered.registration_id)
+        qualified = await self.qualify(registered.registration_id)
+        # Who qualifies is not told where the money goes; who entered knows it since.
+        return qualified.model_copy(update={"sub_account": registered.sub_account})
 
     async def enter_many(self, numbers: Iterable[int]) -> None:
         """Enterprises that may bid, put into the table at once."""
@@ -188,6 +191,7 @@ class Room:
                 "uscc": a_uscc(number),
                 "name": f"企业{number}",
                 "project_code": a_project_code(number),
+                "sub_account": new_sub_account(),
                 "quantity_max_minor": 1_000,
                 "deposit_due_fen": 4_000,
                 "state": "QUALIFIED",

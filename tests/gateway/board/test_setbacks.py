@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from builders import Trust, a_client
+from contracts import escrow
 from contracts import sale as told
 from gateway.board.routes import routes
 from marketkit.db import Database
@@ -150,3 +151,43 @@ async def test_who_accepts_a_correction_does_not_show(
     accepted = told.CorrectionAccepted(registration_id="registration-1", correction=1)
     await tell(teller, accepted)
     assert await shown(board) == before
+
+
+REVERSED = {"registration_id": "registration-1", "document_no": "东公资〔2022〕7号"}
+
+
+async def test_a_deposit_taken_back_does_not_show_before_the_opening(
+    board: httpx.AsyncClient, teller: Teller
+) -> None:
+    await tell_notice(teller)
+    before = await shown(board)
+    await tell(teller, escrow.DepositReversed.model_validate(REVERSED))
+    assert await shown(board) == before
+    await teller.tell(Story().facts()[NOTICE:])
+    steps = {step["kind"]: step for step in (await shown(board))["steps"]}
+    assert steps["sale.deposit_reversed"]["note"] == "文号东公资〔2022〕7号"
+
+
+async def test_a_payment_taken_back_shows_with_its_document(
+    board: httpx.AsyncClient, teller: Teller
+) -> None:
+    await tell_confirmed(teller)
+    taken_back = escrow.PaymentReversed.model_validate(REVERSED | {"amount_yuan": "1.00"})
+    await tell(teller, told.SalePaid(registration_id="registration-1"), taken_back)
+    found = (await shown(board, "/settlements"))["settlements"]
+    states = {one["bidder_name"]: one["state"] for one in found}
+    assert states == {"示例企业1": "SIGNED", "示例企业2": "CONFIRMED"}
+    step = (await shown(board))["steps"][-1]
+    assert (step["kind"], step["note"]) == ("payment.reversed", "文号东公资〔2022〕7号")
+    assert step["bidder_name"] == "示例企业1"
+
+
+async def test_a_forfeit_s_receipt_is_a_step(board: httpx.AsyncClient, teller: Teller) -> None:
+    await tell_confirmed(teller)
+    remitted = {
+        "registration_id": "registration-1",
+        "amount_yuan": "160000.00",
+        "treasury_receipt_no": "国库1",
+    }
+    await tell(teller, escrow.ForfeitRemitted.model_validate(remitted))
+    assert kinds(await shown(board))[-1] == "forfeit.remitted"

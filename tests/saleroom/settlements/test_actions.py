@@ -25,18 +25,17 @@ from marketkit.db import Database
 from marketkit.errors import Refusal
 from marketkit.ledger import InsufficientFreeQuantity
 from marketkit.units import YUAN
+from saleroom.bookings.rules import BankSerialUsed, TreasuryReceiptUsed
 from saleroom.notices.rules import SaleStateNotAllowed, SaleUnknown
 from saleroom.settlements.rules import (
     NotYetDefaulted,
     PaymentAmountWrong,
     PaymentLate,
-    PaymentSerialUsed,
     SettlementStateNotAllowed,
     SettlementUnknown,
-    TreasuryReceiptUsed,
 )
 from stories import Story
-from toy_market import CLOSES, DAY, STORE, TICK, bidder
+from toy_market import CLOSES, DAY, OPENS, STORE, TICK, bidder
 
 PAY_BY = CLOSES + 7 * DAY
 Step = Callable[[Story], Awaitable[object]]
@@ -232,7 +231,7 @@ class TestMoney:
         await story.sign(1)
         with pytest.raises(PaymentAmountWrong):
             await story.pay(1, amount_yuan=amount_yuan)
-        assert await rows(story.house, "SELECT 1 FROM payment") == []
+        assert await rows(story.house, "SELECT 1 FROM bank_booking WHERE use = 'PAYMENT'") == []
 
     async def test_a_late_payment_is_refused(self, story: Story) -> None:
         await story.confirm()
@@ -247,7 +246,7 @@ class TestMoney:
         for number in (1, 2):
             await story.sign(number)
         await story.pay(1, bank_serial="one")
-        with pytest.raises(PaymentSerialUsed):
+        with pytest.raises(BankSerialUsed):
             await story.pay(2, bank_serial="one")
 
     async def test_the_booking_of_a_deposit_pays_no_contract(self, story: Story) -> None:
@@ -256,8 +255,21 @@ class TestMoney:
         (deposit,) = await rows(
             story.house, "SELECT bank_serial FROM deposit WHERE uscc = :uscc", uscc=a_uscc(1)
         )
-        with pytest.raises(PaymentSerialUsed):
+        with pytest.raises(BankSerialUsed):
             await story.pay(1, bank_serial=deposit.bank_serial)
+
+    async def test_the_payment_of_one_sale_is_no_deposit_of_another(
+        self, story: Story, energy_house: Database
+    ) -> None:
+        await story.confirm()
+        await story.sign(1)
+        await story.pay(1, bank_serial="one")
+        other = Story(energy_house)
+        await other.announce()
+        entered = await other.enter(4)
+        other.at(OPENS)
+        with pytest.raises(BankSerialUsed):
+            await other.pay_deposit(entered, bank_serial="one")
 
     async def test_a_treasury_receipt_delivers_one_contract(self, story: Story) -> None:
         await story.confirm()

@@ -31,6 +31,7 @@ class SaleTerms(Form):
     purchase_limit: Quantity | None = None
     bidders_min: int
     deposit_ratio_bp: int
+    deposit_interest_bp: int = 0
     is_dual_high_barred: bool
 
 
@@ -241,11 +242,12 @@ class SaleConfirmed(Fact):
 
 
 class DepositRefunded(Fact):
-    """A deposit goes back; how much is told only once the bids are, for it tells the quantity."""
+    """A deposit is to go back; how much is told only once the bids are: it tells the quantity."""
 
     kind: ClassVar[str] = "sale.deposit_refunded"
     registration_id: str
     amount_yuan: AmountYuan | None = None
+    interest_yuan: AmountYuanOrZero | None = None
     refund_due_at: Instant
 
 

@@ -57,6 +57,7 @@ class SaleRules(Rules):
     base_price: Rule[dict[str, PriceYuan]]
     floor_price: Rule[dict[str, PriceBounds]]
     deposit_ratio: Rule[Bounds]
+    deposit_interest: Rule[Bounds]
     announcement_days: Rule[Bounds]
     publicity_days: Rule[Bounds]
     deposit_refund_days: Rule[Annotated[int, Field(ge=0)]]

@@ -331,6 +331,7 @@ def terms(sale: Sale) -> facts.SaleTerms:
             "purchase_limit": None if limit is None else unit.format(limit),
             "bidders_min": sale.bidders_min,
             "deposit_ratio_bp": sale.deposit_ratio_bp,
+            "deposit_interest_bp": sale.deposit_interest_bp,
             "is_dual_high_barred": sale.is_dual_high_barred,
         }
     )

@@ -82,6 +82,7 @@ class SaleDraftIn(Form):
     purchase_limit: Quantity | None = None
     bidders_min: Annotated[int, Field(ge=1, le=1000)]
     deposit_ratio_bp: Annotated[int, Field(ge=0, le=10_000)]
+    deposit_interest_bp: Annotated[int, Field(ge=0, le=10_000)] = 0
     pay_days: Annotated[int, Field(ge=1, le=365)]
     registration_closes_at: Instant
     opens_at: Instant
@@ -107,6 +108,7 @@ class Notice:
     purchase_limit_minor: int | None
     bidders_min: int
     deposit_ratio_bp: int
+    deposit_interest_bp: int
     pay_days: int
     registration_closes_at: datetime
     opens_at: datetime
@@ -178,6 +180,7 @@ def _check_amounts(notice: Notice, rules: SaleRules) -> None:
     if notice.supply_minor < notice.lot_minor or notice.supply_minor % notice.lot_minor:
         raise TermsOutOfBounds("出让数量须为交易单位的整数倍", article="notice")
     _check_bounds(notice.deposit_ratio_bp, rules.deposit_ratio, "保证金比例")
+    _check_bounds(notice.deposit_interest_bp, rules.deposit_interest, "保证金利率")
     _check_bounds(notice.bidders_min, rules.bidders_min, "最少竞买人数")
     _check_bounds(notice.pay_days, rules.payment_days, "付款期限")
     # No limit is a limit of all that is offered.

@@ -33,6 +33,7 @@ class Sale(Table, table=True):
     purchase_limit_minor: int | None = Field(default=None, sa_type=Minor)
     bidders_min: int
     deposit_ratio_bp: int
+    deposit_interest_bp: int = 0
     is_dual_high_barred: bool
     pay_days: int
     registration_closes_at: datetime = Field(sa_type=UtcInstant)

@@ -18,6 +18,16 @@ from marketkit.ledger import Account, open_account, post_holds, void_holds, void
 from marketkit.movements import Leg, Movement
 from marketkit.outbox import Telling, tell, tell_all
 from marketkit.units import ASSET_UNITS, YUAN, AmountYuan, AmountYuanOrZero, Form, Instant, Text
+from saleroom.bookings.actions import (
+    Return,
+    deposit_bookings,
+    keep_receipt,
+    order_refunds,
+    record_booking,
+    require_decided,
+)
+from saleroom.bookings.rules import BookedIn, check_payer
+from saleroom.bookings.tables import TreasuryReceipt
 from saleroom.entries.actions import deposits_of, refund_deposits
 from saleroom.entries.tables import Deposit, Registration
 from saleroom.markets import Buyer, Market
@@ -25,16 +35,14 @@ from saleroom.notices.actions import SaleRef, booking, locked_sale, require
 from saleroom.notices.tables import Sale
 from saleroom.results.tables import Award
 from saleroom.settlements.rules import (
-    PaymentSerialUsed,
     SettlementStateNotAllowed,
     SettlementUnknown,
-    TreasuryReceiptUsed,
     check_default,
     check_payment,
     converted_fen,
     due_fen,
 )
-from saleroom.settlements.tables import Payment, Settlement
+from saleroom.settlements.tables import Settlement
 
 ENDED = {"DELIVERED", "DEFAULTED"}
 
@@ -55,10 +63,8 @@ class Settlements(Form):
     items: list[SettlementOut]
 
 
-class PaymentIn(Form):
-    amount_yuan: AmountYuan
-    booked_at: Instant
-    bank_serial: Text
+class PaymentIn(BookedIn):
+    """What a winner still owed, as the bank booked it."""
 
 
 class DeliveryIn(Form):
@@ -122,11 +128,11 @@ async def sign_contract(
         SaleUnknown, SettlementUnknown: no such sale, or another's contract.
         SettlementStateNotAllowed: it is not waiting for a signature.
     """
-    sale, settlement, deposit, at = await _settled(session, sale_id, registration_id, caller)
+    sale, settlement, deposit, at = await settled(session, sale_id, registration_id, caller)
     _require(settlement, "CONFIRMED")
     settlement.state, settlement.signed_at = "SIGNED", at
     await session.flush()
-    said = _out(sale, settlement, deposit)
+    said = settlement_out(sale, settlement, deposit)
     fact = facts.ContractSigned(
         registration_id=registration_id,
         amount_yuan=YUAN.edge(settlement.amount_fen),
@@ -136,8 +142,8 @@ async def sign_contract(
     )
     await tell(session, fact, key=sale.id, policy_version=sale.policy_version, at=at)
     if said.due_yuan == 0:
-        await _note_paid(session, sale, settlement, deposit, at)
-    return _out(sale, settlement, deposit)
+        await note_paid(session, sale, settlement, deposit, at)
+    return settlement_out(sale, settlement, deposit)
 
 
 async def record_payment(
@@ -149,9 +155,10 @@ async def record_payment(
         SaleUnknown, SettlementUnknown: no such sale or contract.
         SettlementStateNotAllowed: it is not signed, or paid already.
         PaymentBookedInFuture, PaymentAmountWrong, PaymentLate: `notice`.
-        PaymentSerialUsed: the booking stands elsewhere.
+        ThirdPartyPayer: it is known who paid, and it is another; `notice`.
+        BankSerialUsed: the booking is known, whatever it was for.
     """
-    sale, settlement, deposit, at = await _settled(session, sale_id, registration_id)
+    sale, settlement, deposit, at = await settled(session, sale_id, registration_id)
     _require(settlement, "SIGNED")
     check_payment(
         due_fen=due_fen(settlement.amount_fen, deposit.amount_fen),
@@ -160,28 +167,17 @@ async def record_payment(
         pay_by=settlement.pay_by,
         at=at,
     )
-    # One booking of the bank is one sum of money: it cannot be a deposit and a payment.
-    query = select(Deposit.registration_id).where(Deposit.bank_serial == form.bank_serial)
-    is_deposit = (await session.exec(query)).first() is not None
-    if is_deposit or await session.get(Payment, form.bank_serial) is not None:
-        raise PaymentSerialUsed()
-    session.add(
-        Payment(
-            bank_serial=form.bank_serial,
-            registration_id=registration_id,
-            uscc=settlement.uscc,
-            amount_fen=form.amount_yuan,
-            booked_at=form.booked_at,
-            recorded_at=at,
-        )
-    )
-    await _note_paid(session, sale, settlement, deposit, at)
-    return _out(sale, settlement, deposit)
+    registration = await session.get_one(Registration, registration_id)
+    check_payer(form.payer_name, registration.name)
+    await record_booking(session, form.line, "PAYMENT", sale.id, registration_id, at)
+    await note_paid(session, sale, settlement, deposit, at)
+    return settlement_out(sale, settlement, deposit)
 
 
-async def _note_paid(
+async def note_paid(
     session: Session, sale: Sale, settlement: Settlement, deposit: Deposit, at: datetime
 ) -> None:
+    """The price is whole: the contract is paid, its deposit part of the price."""
     # The full price is in escrow: the deposit is part of it now, and what it exceeds it goes back.
     settlement.state, settlement.paid_at = "PAID", at
     deposit.state = "CONVERTED"
@@ -197,12 +193,16 @@ async def _note_paid(
         facts.SalePaid(registration_id=registration_id),
     ]
     if deposit.amount_fen > converted:
-        excess = YUAN.edge(deposit.amount_fen - converted)
+        excess_fen = deposit.amount_fen - converted
         deposit.refund_due_at = settlement.pay_by
+        booked = await deposit_bookings(session, [registration_id])
+        excess = Return(booked[registration_id], "EXCESS", excess_fen, sale.deposit_interest_bp)
+        (refund,) = await order_refunds(session, [excess], settlement.pay_by, at)
         steps.append(
             facts.DepositRefunded(
                 registration_id=registration_id,
-                amount_yuan=excess,
+                amount_yuan=YUAN.edge(excess_fen),
+                interest_yuan=YUAN.edge(refund.interest_fen),
                 refund_due_at=settlement.pay_by,
             )
         )
@@ -223,13 +223,17 @@ async def deliver(
         TreasuryReceiptUsed: the receipt stands elsewhere.
         InsufficientFreeQuantity: less is held than was sold.
     """
-    sale, settlement, deposit, at = await _settled(session, sale_id, registration_id)
+    sale, settlement, deposit, at = await settled(session, sale_id, registration_id)
     _require(settlement, "PAID")
-    used = await session.exec(
-        select(Settlement).where(Settlement.treasury_receipt_no == form.treasury_receipt_no)
+    receipt = TreasuryReceipt(
+        receipt_no=form.treasury_receipt_no,
+        registration_id=registration_id,
+        sale_id=sale.id,
+        cause="PRICE",
+        amount_fen=settlement.amount_fen,
+        received_at=at,
     )
-    if used.first() is not None:
-        raise TreasuryReceiptUsed()
+    await keep_receipt(session, receipt)
     settlement.state, settlement.ended_at = "DELIVERED", at
     settlement.treasury_receipt_no = form.treasury_receipt_no
     await session.flush()
@@ -237,7 +241,7 @@ async def deliver(
     legs = await post_holds(session, booking(sale, at), account, settlement.quantity_minor)
     await _tell_delivery(session, sale, settlement, account, legs, at)
     await _settle_if_all_ended(session, sale, at)
-    return _out(sale, settlement, deposit)
+    return settlement_out(sale, settlement, deposit)
 
 
 async def _open_account(
@@ -302,10 +306,12 @@ async def declare_default(session: Session, sale_id: str, registration_id: str) 
         SaleUnknown, SettlementUnknown: no such sale or contract.
         SettlementStateNotAllowed: paid, delivered or defaulted already.
         NotYetDefaulted: there is still time; `notice`.
+        BankLinesUnresolved: money of this winner lies undecided: it may have come in time.
     """
-    sale, settlement, deposit, at = await _settled(session, sale_id, registration_id)
+    sale, settlement, deposit, at = await settled(session, sale_id, registration_id)
     _require(settlement, "CONFIRMED", "SIGNED")
     check_default(settlement.pay_by, at)
+    await require_decided(session, sale.id, registration_id)
     settlement.state, settlement.ended_at = "DEFAULTED", at
     deposit.state = "FORFEITED"
     await session.flush()
@@ -317,7 +323,7 @@ async def declare_default(session: Session, sale_id: str, registration_id: str) 
     )
     await tell(session, fact, key=sale.id, policy_version=sale.policy_version, at=at)
     await _settle_if_all_ended(session, sale, at)
-    return _out(sale, settlement, deposit)
+    return settlement_out(sale, settlement, deposit)
 
 
 async def _settle_if_all_ended(session: Session, sale: Sale, at: datetime) -> None:
@@ -329,9 +335,14 @@ async def _settle_if_all_ended(session: Session, sale: Sale, at: datetime) -> No
         await tell(session, fact, key=sale.id, policy_version=sale.policy_version, at=at)
 
 
-async def _settled(
+async def settled(
     session: Session, sale_id: str, registration_id: str, buyer: Caller | None = None
 ) -> tuple[Sale, Settlement, Deposit, datetime]:
+    """The sale, one of its contracts and its deposit, all locked, and the instant.
+
+    Raises:
+        SaleUnknown, SettlementUnknown: no such sale or contract.
+    """
     sale = await locked_sale(session, sale_id)
     query = select(Settlement).where(
         Settlement.registration_id == registration_id, Settlement.sale_id == sale_id
@@ -354,7 +365,7 @@ async def settlements_of(session: Session, sale_id: str) -> Settlements:
         .where(Sale.id == sale_id)
         .order_by(col(Settlement.registration_id))
     )
-    return Settlements(items=[_out(*row) for row in found.all()])
+    return Settlements(items=[settlement_out(*row) for row in found.all()])
 
 
 def _require(settlement: Settlement, *states: str) -> None:
@@ -362,7 +373,8 @@ def _require(settlement: Settlement, *states: str) -> None:
         raise SettlementStateNotAllowed()
 
 
-def _out(sale: Sale, settlement: Settlement, deposit: Deposit) -> SettlementOut:
+def settlement_out(sale: Sale, settlement: Settlement, deposit: Deposit) -> SettlementOut:
+    """A contract as its enterprise and the officers see it."""
     left_fen = due_fen(settlement.amount_fen, deposit.amount_fen)
     return SettlementOut(
         sale_id=sale.id,

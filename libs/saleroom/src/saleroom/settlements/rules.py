@@ -27,14 +27,6 @@ class PaymentBookedInFuture(RuleBroken):
     title = "银行入账时间晚于当前时间"
 
 
-class PaymentSerialUsed(Conflict):
-    title = "该银行流水号已登记"
-
-
-class TreasuryReceiptUsed(Conflict):
-    title = "该缴库凭证号已登记"
-
-
 class NotYetDefaulted(Conflict):
     title = "付款期限未到，不能认定违约"
     article = "notice"

@@ -9,6 +9,7 @@ from sqlmodel import col, func, select
 
 from gateway.board.rules import (
     SEALED_STATES,
+    STEPS_UNSEEN,
     AnnouncementOut,
     AnnouncementsOut,
     AwardOut,
@@ -188,7 +189,7 @@ async def sale(session: Session, sale_id: str) -> SaleOut:
         "key": row.key,
         "policy_version": row.policy_version,
         "reason": row.reason,
-        "steps": await _steps(session, sale_id),
+        "steps": await _steps(session, sale_id, row.state),
         "result": _result(row),
     }
     return SaleOut.model_validate(_line(row) | told)
@@ -212,9 +213,11 @@ def _result(row: BoardSale) -> ResultOut | None:
     )
 
 
-async def _steps(session: Session, sale_id: str) -> list[StepOut]:
-    of_sale = BoardStep.sale_id == sale_id
-    steps = await session.exec(select(BoardStep).where(of_sale).order_by(col(BoardStep.sequence)))
+async def _steps(session: Session, sale_id: str, state: str) -> list[StepOut]:
+    query = select(BoardStep).where(BoardStep.sale_id == sale_id)
+    if state in SEALED_STATES:
+        query = query.where(col(BoardStep.kind).not_in(STEPS_UNSEEN))
+    steps = await session.exec(query.order_by(col(BoardStep.sequence)))
     winners = await session.exec(
         select(BoardSettlement.registration_id, BoardSettlement.bidder_name).where(
             BoardSettlement.sale_id == sale_id

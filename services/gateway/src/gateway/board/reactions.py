@@ -1,7 +1,7 @@
 """What the board makes of each fact. A reaction needs only earlier facts of its own key.
 
 Facts of registrations, deposits and bids before the opening have no reaction here: nothing of
-them may show, not even that they came.
+them may show, not even that they came. One alone is kept, and not shown before the opening.
 """
 
 from collections.abc import Awaitable, Callable
@@ -10,7 +10,7 @@ from typing import TypeVar
 from sqlalchemy import insert, update
 from sqlmodel import col
 
-from contracts import sale
+from contracts import escrow, sale
 from gateway.board.rules import FAILURES, Result, deadlines_text, result_text
 from gateway.board.tables import (
     Announcement,
@@ -253,7 +253,9 @@ async def note_confirmation(
     _step(session, told)
 
 
-async def _settle(session: Session, told: Told[F], registration_id: str, **values: object) -> None:
+async def _settle(
+    session: Session, told: Told[F], registration_id: str, note: str = "", **values: object
+) -> None:
     # A winner's row is there since the confirmation, the same key's earlier fact.
     await session.exec(
         update(BoardSettlement)
@@ -263,7 +265,7 @@ async def _settle(session: Session, told: Told[F], registration_id: str, **value
         )
         .values(**values)
     )
-    _step(session, told, registration_id=registration_id)
+    _step(session, told, registration_id=registration_id, note=note)
 
 
 @of_sale(sale.ContractSigned)
@@ -275,6 +277,27 @@ async def note_contract(session: Session, told: Told[sale.ContractSigned], _: Bo
 @of_sale(sale.SalePaid)
 async def note_payment(session: Session, told: Told[sale.SalePaid], _: BoardSale) -> None:
     await _settle(session, told, told.fact.registration_id, state="PAID")
+
+
+@of_sale(escrow.PaymentReversed)
+async def note_payment_reversal(
+    session: Session, told: Told[escrow.PaymentReversed], _: BoardSale
+) -> None:
+    fact = told.fact
+    note = f"文号{fact.document_no}"
+    await _settle(session, told, fact.registration_id, note=note, state="SIGNED")
+
+
+@REACTIONS.to(escrow.DepositReversed, *TRADING)
+async def note_deposit_reversal(session: Session, told: Told[escrow.DepositReversed]) -> None:
+    """Kept for the journal; that there was a deposit shows nowhere before the opening."""
+    fact = told.fact
+    _step(session, told, registration_id=fact.registration_id, note=f"文号{fact.document_no}")
+
+
+@of_sale(escrow.ForfeitRemitted)
+async def note_forfeit(session: Session, told: Told[escrow.ForfeitRemitted], _: BoardSale) -> None:
+    _step(session, told, registration_id=told.fact.registration_id)
 
 
 @of_sale(sale.QuotaCredited)

@@ -23,6 +23,8 @@ from marketkit.units import (
 
 # From its announcement to its opening nothing may show that depends on who takes part.
 SEALED_STATES = ("ANNOUNCED", "OPEN", "CLOSED", "SUSPENDED")
+# Steps that would tell it: kept, and shown once the sale is no longer sealed.
+STEPS_UNSEEN = ("sale.deposit_reversed",)
 ENDED_STATES = ("SETTLED", "ARCHIVED", "FAILED", "CANCELLED")
 
 ANNOUNCEMENT_TITLES = {

@@ -16,6 +16,7 @@ from prometheus_client import Gauge
 from gateway.commands.rules import (
     METHODS,
     TRIAL_MARKETS,
+    UPLOADS,
     Breaker,
     Operation,
     allowed,
@@ -212,6 +213,15 @@ def routes(upstreams: Sequence[Upstream]) -> APIRouter:
     methods = [*(method.upper() for method in METHODS), "HEAD", "OPTIONS", "TRACE"]
     by_market = {upstream.market: upstream for upstream in upstreams}
     for upstream in upstreams:
+        for place in UPLOADS:
+            router.add_api_route(
+                f"/v1/{upstream.market}/{place}",
+                _forwarder(upstream),
+                methods=methods,
+                name=f"upload_{upstream.market}_{place}",
+                tags=["upload"],
+                **open_to("anyone"),
+            )
         router.add_api_route(
             f"/v1/{upstream.market}/{{path:path}}",
             _forwarder(upstream),
