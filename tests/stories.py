@@ -28,7 +28,7 @@ from saleroom.sealing import BidPlace, Step, seal_bid
 from saleroom.settlements import actions as settlements
 from saleroom.settlements.actions import DeliveryIn, PaymentIn, SettlementOut
 from saleroom.shares import Opening, unwrap_share, wrap_for_opening
-from toy_market import CLOSES, OPENS, Room, bidder
+from toy_market import CLOSES, CONFIRMS, OPENS, Room, bidder
 
 F = TypeVar("F", bound=Fact)
 FIRST = a_caller(sub="first")
@@ -181,6 +181,7 @@ class Story(Room):
         await self.opener.turn()
 
     async def confirm(self) -> SaleRef:
+        self.at(CONFIRMS)
         return await self.house.run(
             lambda s: settlements.confirm_sale(s, self.market, self.sale_id)
         )

@@ -119,6 +119,8 @@ ENERGY: dict[str, list[Example]] = {
         Example(OFFICER, 200, given({"public_key": b64(new_key_pair().public_key)}))
     ],
     "POST /v1/sales": [Example(CENTER, 201, a_notice, zeroes=frozenset({"/deposit_ratio_bp"}))],
+    f"{SALE}/drills": [Example(CENTER, 201, ids={"sale_id": "draft_id"})],
+    f"{SALE}/drills/{{drill_id}}/answers": [Example(OFFICER, 404, given({"answer": "AAAA"}))],
     f"{SALE}/announcements": [Example(CENTER, 422, ids={"sale_id": "draft_id"})],
     f"{SALE}/registrations": [Example(an_enterprise(3), 201, given(AN_ENTRY))],
     f"{ENTRY}/withdrawals": [Example(an_enterprise(2), 200)],

@@ -65,6 +65,7 @@ def terms(**changes: Any) -> SaleTerms:
         "bidders_min": 1,
         "deposit_ratio_bp": 2000,
         "is_dual_high_barred": True,
+        "steps_max": 20,
     }
     return SaleTerms.model_validate(said | changes)
 
@@ -120,19 +121,20 @@ class Told:
 
     @property
     def announced(self) -> SaleAnnounced:
-        instants = {name: NOON for name in Timetable.model_fields if name != "pay_days"}
+        instants = {name: NOON for name in Timetable.model_fields if name.endswith(("_at", "_by"))}
         return SaleAnnounced(
             title="公告",
             body="正文",
             seller="卖方",
             terms=self.terms,
-            timetable=Timetable(**instants, pay_days=7),
+            timetable=Timetable(**instants, pay_days=7, publicity_days=7),
             key=SaleKey(
                 public_key="",
                 key_sm3="",
                 draw_secret_sha256=sha256(SECRET).hexdigest(),
                 draw_secret_ciphertext="",
             ),
+            drilled_at=NOON,
             movements=[],
         )
 

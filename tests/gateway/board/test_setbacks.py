@@ -60,7 +60,7 @@ async def tell_confirmed(teller: Teller) -> None:
 
 def later(days: int) -> told.Timetable:
     planned = Story().announced([]).timetable
-    names = [name for name in told.Timetable.model_fields if name != "pay_days"]
+    names = [name for name in told.Timetable.model_fields if not name.endswith("_days")]
     moved = {name: getattr(planned, name) + timedelta(days=days) for name in names}
     return planned.model_copy(update=moved)
 

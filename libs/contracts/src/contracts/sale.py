@@ -32,6 +32,7 @@ class SaleTerms(Form):
     bidders_min: int
     deposit_ratio_bp: int
     is_dual_high_barred: bool
+    steps_max: int
 
 
 class Timetable(Form):
@@ -43,6 +44,7 @@ class Timetable(Form):
     deposit_due_at: Instant
     opens_by: Instant
     pay_days: int
+    publicity_days: int
 
 
 class WrappedShare(Form):
@@ -67,8 +69,26 @@ class SaleDrafted(Fact):
     format: Format
 
 
+class DrillBegun(Fact):
+    """Each of a draft's key officers is asked to open something wrapped to its registered key."""
+
+    kind: ClassVar[str] = "sale.drill_begun"
+    drill_id: str
+
+
+class DrillAnswered(Fact):
+    """A key officer has opened it."""
+
+    kind: ClassVar[str] = "sale.drill_answered"
+    drill_id: str
+    officer_id: str
+
+
 class SaleAnnounced(Fact):
-    """The notice: terms, timetable, the key to bid to; the supply is held from this moment."""
+    """The notice: terms, timetable, the key to bid to; the supply is held from this moment.
+
+    `drilled_at` is when the last of the five key officers proved that it can use its key.
+    """
 
     kind: ClassVar[str] = "sale.announced"
     is_step: ClassVar[bool] = True
@@ -78,6 +98,8 @@ class SaleAnnounced(Fact):
     terms: SaleTerms
     timetable: Timetable
     key: SaleKey
+    drilled_at: Instant
+    follows_sale_id: str | None = None
     movements: list[Movement]
 
 

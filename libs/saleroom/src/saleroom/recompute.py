@@ -20,7 +20,7 @@ from contracts.sale import (
 from marketkit.signing import unb64
 from marketkit.units import ASSET_UNITS, YUAN, Form, Unit
 from saleroom.clearing import Award, Bid, Clearing, Terms, clear
-from saleroom.sealing import PLAINTEXT_BYTES, BidVoid, read_bid
+from saleroom.sealing import PLAINTEXT_BYTES, BidVoid, TooManySteps, read_bid
 from saleroom.shares import draw_seed
 
 # An event may be 512 KB, its envelope and the fields beside the list included.
@@ -177,6 +177,8 @@ def opening_faults(
             yield f"报价 {bid.receipt_id} 的承诺值与截止前记录的不符"
         elif not _is_as_committed(bid, ASSET_UNITS[announced.terms.asset]):
             yield f"报价 {bid.receipt_id} 的明文与承诺值不符"
+        elif not _is_judged_by_steps(bid, announced.terms):
+            yield f"报价 {bid.receipt_id} 是否因价位数无效，与公告所定的最多价位数不符"
 
 
 def _is_as_committed(bid: RevealedBid, unit: Unit) -> bool:
@@ -185,6 +187,17 @@ def _is_as_committed(bid: RevealedBid, unit: Unit) -> bool:
     except BidVoid:
         return False
     return True
+
+
+def _is_judged_by_steps(bid: RevealedBid, terms: SaleTerms) -> bool:
+    # What is void for another reason need not be readable; what is void for this one must be.
+    if bid.void_code not in {None, TooManySteps.code}:
+        return True
+    try:
+        steps = read_bid(padded(bid), unb64(bid.commitment), ASSET_UNITS[terms.asset])
+    except BidVoid:
+        return False
+    return (len(steps) > terms.steps_max) == (bid.void_code is not None)
 
 
 def _barred(terms: SaleTerms, offers: Sequence[Offer]) -> dict[str, str]:

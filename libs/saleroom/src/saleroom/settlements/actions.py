@@ -21,9 +21,9 @@ from marketkit.units import ASSET_UNITS, YUAN, AmountYuan, AmountYuanOrZero, For
 from saleroom.entries.actions import deposits_of, refund_deposits
 from saleroom.entries.tables import Deposit, Registration
 from saleroom.markets import Buyer, Market
-from saleroom.notices.actions import SaleRef, booking, locked_sale, require
+from saleroom.notices.actions import SaleRef, booking, locked_sale, note_returned, require
 from saleroom.notices.tables import Sale
-from saleroom.results.tables import Award
+from saleroom.results.tables import Award, Result
 from saleroom.settlements.rules import (
     PaymentSerialUsed,
     SettlementStateNotAllowed,
@@ -31,6 +31,8 @@ from saleroom.settlements.rules import (
     TreasuryReceiptUsed,
     check_default,
     check_payment,
+    check_publicity,
+    check_signing,
     converted_fen,
     due_fen,
 )
@@ -71,10 +73,13 @@ async def confirm_sale(session: Session, market: Market, sale_id: str) -> SaleRe
     Raises:
         SaleUnknown: no such sale.
         SaleStateNotAllowed: it is not cleared.
+        PublicityNotEnded: the result has not been public for long enough; `notice`.
     """
     sale = await locked_sale(session, sale_id)
     require(sale, "CLEARED")
     at = await instant(session)
+    result = await session.get_one(Result, sale.id)
+    check_publicity(result.cleared_at, sale.publicity_days, at)
     awards = await _awards(session, sale.id)
     pay_by = at + timedelta(days=sale.pay_days)
     sold_minor = 0
@@ -94,7 +99,7 @@ async def confirm_sale(session: Session, market: Market, sale_id: str) -> SaleRe
         )
     sale.state, sale.confirmed_at = "CONFIRMED", at
     legs = await void_part(session, booking(sale, at), sale.supply_minor - sold_minor)
-    fact = facts.SaleConfirmed(movements=[Movement.of(leg) for leg in legs])
+    fact = facts.SaleConfirmed(movements=note_returned(sale, legs))
     await tell(session, fact, key=sale.id, policy_version=sale.policy_version, at=at)
     losers = [
         deposit
@@ -121,11 +126,13 @@ async def sign_contract(
     Raises:
         SaleUnknown, SettlementUnknown: no such sale, or another's contract.
         SettlementStateNotAllowed: it is not waiting for a signature.
+        SigningLate: the time to sign and pay is over; `notice`.
     """
     sale, settlement, deposit, at = await _settled(session, sale_id, registration_id)
     if settlement.uscc != caller.uscc:
         raise SettlementUnknown()
     _require(settlement, "CONFIRMED")
+    check_signing(settlement.pay_by, at)
     settlement.state, settlement.signed_at = "SIGNED", at
     await session.flush()
     said = _out(sale, settlement, deposit)
@@ -315,7 +322,7 @@ async def declare_default(session: Session, sale_id: str, registration_id: str) 
     fact = facts.SaleDefaulted(
         registration_id=registration_id,
         forfeited_yuan=YUAN.edge(deposit.amount_fen),
-        movements=[Movement.of(leg) for leg in legs],
+        movements=note_returned(sale, legs),
     )
     await tell(session, fact, key=sale.id, policy_version=sale.policy_version, at=at)
     await _settle_if_all_ended(session, sale, at)

@@ -1,6 +1,6 @@
 """What a winner owes, by when, and when a contract may take its next step. Pure."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from marketkit.errors import Conflict, NotFound, RuleBroken
 
@@ -35,6 +35,16 @@ class TreasuryReceiptUsed(Conflict):
     title = "该缴库凭证号已登记"
 
 
+class PublicityNotEnded(Conflict):
+    title = "成交结果公示期未满，不能确认成交"
+    article = "notice"
+
+
+class SigningLate(Conflict):
+    title = "签约付款期限已过，不能再签约"
+    article = "notice"
+
+
 class NotYetDefaulted(Conflict):
     title = "付款期限未到，不能认定违约"
     article = "notice"
@@ -66,6 +76,28 @@ def check_payment(
         raise PaymentAmountWrong()
     if booked_at > pay_by:
         raise PaymentLate()
+
+
+def check_publicity(cleared_at: datetime, publicity_days: int, at: datetime) -> None:
+    """Return if the result has been public for the days the notice says; their end is the end.
+
+    Raises:
+        PublicityNotEnded: anyone may still object; `notice`.
+    """
+    if at < cleared_at + timedelta(days=publicity_days):
+        raise PublicityNotEnded()
+
+
+def check_signing(pay_by: datetime, at: datetime) -> None:
+    """Return if the winner may still sign; the last instant itself is in time.
+
+    Whoever could not pay in time any more need not sign: only the default is left.
+
+    Raises:
+        SigningLate: the time to sign and pay is over; `notice`.
+    """
+    if at > pay_by:
+        raise SigningLate()
 
 
 def check_default(pay_by: datetime, at: datetime) -> None:

@@ -8,6 +8,7 @@ from saleroom.corrections.routes import routes as corrections
 from saleroom.endings.routes import routes as endings
 from saleroom.entries.routes import routes as entries
 from saleroom.notices.routes import routes as notices
+from saleroom.officers.routes import routes as officers
 from saleroom.openings.routes import routes as openings
 from saleroom.papers.routes import routes as papers
 from saleroom.results.routes import routes as results
@@ -17,6 +18,6 @@ from saleroom.settlements.routes import routes as settlements
 def routes() -> list[APIRouter]:
     """The routers of a sale, phase by phase."""
     phases = (
-        notices, entries, corrections, bids, openings, results, settlements, endings, papers,
+        notices, officers, entries, corrections, bids, openings, results, settlements, endings, papers,
     )  # fmt: skip
     return [phase(MARKET) for phase in phases]
