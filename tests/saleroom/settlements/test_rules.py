@@ -12,8 +12,15 @@ from saleroom.settlements.rules import (
     PaymentAmountWrong,
     PaymentBookedInFuture,
     PaymentLate,
+    PublicityNotEnded,
+    SigningLate,
+    TreasuryReceiptDiffers,
+    TreasuryReceiptUsed,
     check_default,
     check_payment,
+    check_publicity,
+    check_receipt,
+    check_signing,
     converted_fen,
     due_fen,
 )
@@ -71,3 +78,35 @@ def test_nobody_has_defaulted_before_the_time_is_over() -> None:
     with pytest.raises(NotYetDefaulted):
         check_default(PAY_BY, PAY_BY)
     check_default(PAY_BY, PAY_BY + TICK)
+
+
+@pytest.mark.article("notice")
+def test_a_result_is_public_for_the_days_of_the_notice() -> None:
+    check_publicity(CLOSES, 7, CLOSES + 7 * DAY)
+    for at in (CLOSES, CLOSES + 7 * DAY - TICK):
+        with pytest.raises(PublicityNotEnded):
+            check_publicity(CLOSES, 7, at)
+
+
+@pytest.mark.article("notice")
+def test_a_contract_is_signed_until_the_last_instant_of_paying() -> None:
+    check_signing(PAY_BY, PAY_BY)
+    with pytest.raises(SigningLate):
+        check_signing(PAY_BY, PAY_BY + TICK)
+
+
+@pytest.mark.parametrize(
+    ("remitted", "is_used_elsewhere", "refusal"),
+    [
+        (None, True, TreasuryReceiptUsed),
+        ("1", True, TreasuryReceiptUsed),
+        ("2", False, TreasuryReceiptDiffers),
+    ],
+)
+def test_a_receipt_stands_for_one_price_and_a_price_has_one(
+    remitted: str | None, is_used_elsewhere: bool, refusal: type[Exception]
+) -> None:
+    check_receipt("1", remitted=None, is_used_elsewhere=False)
+    check_receipt("1", remitted="1", is_used_elsewhere=False)
+    with pytest.raises(refusal):
+        check_receipt("1", remitted=remitted, is_used_elsewhere=is_used_elsewhere)

@@ -321,6 +321,23 @@ class SaleDelivered(Fact):
     registration_id: str
 
 
+class DeliveryReversed(Fact):
+    """A delivery was wrong: by a document and two people the quota is held under the sale again.
+
+    The price stays paid and remitted; the contract waits for the right delivery.
+    """
+
+    kind: ClassVar[str] = "sale.delivery_reversed"
+    is_step: ClassVar[bool] = True
+    registration_id: str
+    account: str
+    quantity: Quantity
+    asset: str
+    document_no: str
+    reason: str
+    movements: list[Movement]
+
+
 class SaleDefaulted(Fact):
     """A winner did not sign or pay in time: deposit forfeited, quantity released."""
 

@@ -175,10 +175,15 @@ def opening_faults(
     for bid in bids:
         if commitments.get(bid.receipt_id) != bid.commitment:
             yield f"报价 {bid.receipt_id} 的承诺值与截止前记录的不符"
-        elif not _is_as_committed(bid, ASSET_UNITS[announced.terms.asset]):
-            yield f"报价 {bid.receipt_id} 的明文与承诺值不符"
-        elif not _is_judged_by_steps(bid, announced.terms):
-            yield f"报价 {bid.receipt_id} 是否因价位数无效，与公告所定的最多价位数不符"
+        else:
+            yield from _faults_of_bid(bid, announced.terms)
+
+
+def _faults_of_bid(bid: RevealedBid, terms: SaleTerms) -> Iterator[str]:
+    if not _is_as_committed(bid, ASSET_UNITS[terms.asset]):
+        yield f"报价 {bid.receipt_id} 的明文与承诺值不符"
+    elif not _is_judged_by_steps(bid, terms):
+        yield f"报价 {bid.receipt_id} 是否因价位数无效，与公告所定的最多价位数不符"
 
 
 def _is_as_committed(bid: RevealedBid, unit: Unit) -> bool:

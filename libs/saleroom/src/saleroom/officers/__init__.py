@@ -1,1 +1,1 @@
-"""Key officers: they register their keys, and prove before each announcement that they can use them."""
+"""Key officers register their keys, and prove before each announcement that they can use them."""

@@ -4,23 +4,20 @@ Money comes before quota, both or neither: the treasury's receipt and the credit
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlmodel import col, select
 
 from contracts import sale as facts
-from contracts.holdings import AccountOpened
 from marketkit.db import Session, instant
 from marketkit.facts import Fact
 from marketkit.identity import Caller
-from marketkit.ledger import Account, open_account, post_holds, void_holds, void_part
-from marketkit.movements import Leg, Movement
+from marketkit.ledger import void_holds, void_part
 from marketkit.outbox import Telling, tell, tell_all
 from marketkit.units import ASSET_UNITS, YUAN, AmountYuan, AmountYuanOrZero, Form, Instant, Text
 from saleroom.entries.actions import deposits_of, refund_deposits
-from saleroom.entries.tables import Deposit, Registration
-from saleroom.markets import Buyer, Market
+from saleroom.entries.tables import Deposit
+from saleroom.markets import Market
 from saleroom.notices.actions import SaleRef, booking, locked_sale, note_returned, require
 from saleroom.notices.tables import Sale
 from saleroom.results.tables import Award, Result
@@ -28,7 +25,6 @@ from saleroom.settlements.rules import (
     PaymentSerialUsed,
     SettlementStateNotAllowed,
     SettlementUnknown,
-    TreasuryReceiptUsed,
     check_default,
     check_payment,
     check_publicity,
@@ -61,10 +57,6 @@ class PaymentIn(Form):
     amount_yuan: AmountYuan
     booked_at: Instant
     bank_serial: Text
-
-
-class DeliveryIn(Form):
-    treasury_receipt_no: Text
 
 
 async def confirm_sale(session: Session, market: Market, sale_id: str) -> SaleRef:
@@ -128,14 +120,14 @@ async def sign_contract(
         SettlementStateNotAllowed: it is not waiting for a signature.
         SigningLate: the time to sign and pay is over; `notice`.
     """
-    sale, settlement, deposit, at = await _settled(session, sale_id, registration_id)
+    sale, settlement, deposit, at = await settled(session, sale_id, registration_id)
     if settlement.uscc != caller.uscc:
         raise SettlementUnknown()
-    _require(settlement, "CONFIRMED")
+    require_settlement(settlement, "CONFIRMED")
     check_signing(settlement.pay_by, at)
     settlement.state, settlement.signed_at = "SIGNED", at
     await session.flush()
-    said = _out(sale, settlement, deposit)
+    said = out(sale, settlement, deposit)
     fact = facts.ContractSigned(
         registration_id=registration_id,
         amount_yuan=YUAN.edge(settlement.amount_fen),
@@ -146,7 +138,7 @@ async def sign_contract(
     await tell(session, fact, key=sale.id, policy_version=sale.policy_version, at=at)
     if said.due_yuan == 0:
         await _note_paid(session, sale, settlement, deposit, at)
-    return _out(sale, settlement, deposit)
+    return out(sale, settlement, deposit)
 
 
 async def record_payment(
@@ -160,8 +152,8 @@ async def record_payment(
         PaymentBookedInFuture, PaymentAmountWrong, PaymentLate: `notice`.
         PaymentSerialUsed: the booking stands elsewhere.
     """
-    sale, settlement, deposit, at = await _settled(session, sale_id, registration_id)
-    _require(settlement, "SIGNED")
+    sale, settlement, deposit, at = await settled(session, sale_id, registration_id)
+    require_settlement(settlement, "SIGNED")
     check_payment(
         due_fen=due_fen(settlement.amount_fen, deposit.amount_fen),
         amount_fen=form.amount_yuan,
@@ -185,7 +177,7 @@ async def record_payment(
         )
     )
     await _note_paid(session, sale, settlement, deposit, at)
-    return _out(sale, settlement, deposit)
+    return out(sale, settlement, deposit)
 
 
 async def _note_paid(
@@ -221,89 +213,6 @@ async def _note_paid(
     )
 
 
-async def deliver(
-    session: Session, market: Market, sale_id: str, registration_id: str, form: DeliveryIn
-) -> SettlementOut:
-    """Record the treasury's receipt and credit the quota, in one step.
-
-    Raises:
-        SaleUnknown, SettlementUnknown: no such sale or contract.
-        SettlementStateNotAllowed: the price is not in escrow.
-        TreasuryReceiptUsed: the receipt stands elsewhere.
-        InsufficientFreeQuantity: less is held than was sold.
-    """
-    sale, settlement, deposit, at = await _settled(session, sale_id, registration_id)
-    _require(settlement, "PAID")
-    used = await session.exec(
-        select(Settlement).where(Settlement.treasury_receipt_no == form.treasury_receipt_no)
-    )
-    if used.first() is not None:
-        raise TreasuryReceiptUsed()
-    settlement.state, settlement.ended_at = "DELIVERED", at
-    settlement.treasury_receipt_no = form.treasury_receipt_no
-    await session.flush()
-    account = await _open_account(session, market, sale, registration_id, at)
-    legs = await post_holds(session, booking(sale, at), account, settlement.quantity_minor)
-    await _tell_delivery(session, sale, settlement, account, legs, at)
-    await _settle_if_all_ended(session, sale, at)
-    return _out(sale, settlement, deposit)
-
-
-async def _open_account(
-    session: Session, market: Market, sale: Sale, registration_id: str, at: datetime
-) -> str:
-    registration = await session.get_one(Registration, registration_id)
-    buyer = Buyer(registration.uscc, registration.project_code)
-    account = Account(
-        id=f"enterprise:{buyer.uscc}:{buyer.project_code}",
-        owner_kind="ENTERPRISE",
-        region_code=await market.region_of(session, buyer),
-        uscc=buyer.uscc,
-        project_code=buyer.project_code,
-    )
-    opened = AccountOpened(
-        account=account.id,
-        owner_kind="ENTERPRISE",
-        region_code=account.region_code,
-        uscc=account.uscc,
-        project_code=account.project_code,
-    )
-    if await open_account(session, account):
-        await tell(session, opened, key=opened.account, policy_version=sale.policy_version, at=at)
-    return opened.account
-
-
-async def _tell_delivery(
-    session: Session,
-    sale: Sale,
-    settlement: Settlement,
-    account: str,
-    legs: Sequence[Leg],
-    at: datetime,
-) -> None:
-    registration_id = settlement.registration_id
-    remitted = facts.RevenueRemitted(
-        registration_id=registration_id,
-        amount_yuan=YUAN.edge(settlement.amount_fen),
-        treasury_receipt_no=settlement.treasury_receipt_no or "",
-    )
-    credited = facts.QuotaCredited(
-        registration_id=registration_id,
-        account=account,
-        quantity=ASSET_UNITS[sale.asset].format(settlement.quantity_minor),
-        asset=sale.asset,
-        movements=[Movement.of(leg) for leg in legs],
-    )
-    delivered = facts.SaleDelivered(registration_id=registration_id)
-    await tell_all(
-        session,
-        [
-            Telling(fact, sale.id, policy_version=sale.policy_version, at=at)
-            for fact in (remitted, credited, delivered)
-        ],
-    )
-
-
 async def declare_default(session: Session, sale_id: str, registration_id: str) -> SettlementOut:
     """A winner did not sign or pay in time: the deposit is forfeited, the quantity released.
 
@@ -312,8 +221,8 @@ async def declare_default(session: Session, sale_id: str, registration_id: str) 
         SettlementStateNotAllowed: paid, delivered or defaulted already.
         NotYetDefaulted: there is still time; `notice`.
     """
-    sale, settlement, deposit, at = await _settled(session, sale_id, registration_id)
-    _require(settlement, "CONFIRMED", "SIGNED")
+    sale, settlement, deposit, at = await settled(session, sale_id, registration_id)
+    require_settlement(settlement, "CONFIRMED", "SIGNED")
     check_default(settlement.pay_by, at)
     settlement.state, settlement.ended_at = "DEFAULTED", at
     deposit.state = "FORFEITED"
@@ -325,11 +234,12 @@ async def declare_default(session: Session, sale_id: str, registration_id: str) 
         movements=note_returned(sale, legs),
     )
     await tell(session, fact, key=sale.id, policy_version=sale.policy_version, at=at)
-    await _settle_if_all_ended(session, sale, at)
-    return _out(sale, settlement, deposit)
+    await settle_if_all_ended(session, sale, at)
+    return out(sale, settlement, deposit)
 
 
-async def _settle_if_all_ended(session: Session, sale: Sale, at: datetime) -> None:
+async def settle_if_all_ended(session: Session, sale: Sale, at: datetime) -> None:
+    """Settle the sale once every contract is delivered or defaulted; nothing is held then."""
     query = select(Settlement.state).where(Settlement.sale_id == sale.id)
     if set((await session.exec(query)).all()) <= ENDED:
         assert await void_holds(session, booking(sale, at)) == []
@@ -338,9 +248,14 @@ async def _settle_if_all_ended(session: Session, sale: Sale, at: datetime) -> No
         await tell(session, fact, key=sale.id, policy_version=sale.policy_version, at=at)
 
 
-async def _settled(
+async def settled(
     session: Session, sale_id: str, registration_id: str
 ) -> tuple[Sale, Settlement, Deposit, datetime]:
+    """A sale, one of its contracts and its deposit, all locked, and the instant.
+
+    Raises:
+        SaleUnknown, SettlementUnknown: no such sale or contract.
+    """
     sale = await locked_sale(session, sale_id)
     query = select(Settlement).where(
         Settlement.registration_id == registration_id, Settlement.sale_id == sale_id
@@ -361,15 +276,21 @@ async def settlements_of(session: Session, sale_id: str) -> Settlements:
         .where(Sale.id == sale_id)
         .order_by(col(Settlement.registration_id))
     )
-    return Settlements(items=[_out(*row) for row in found.all()])
+    return Settlements(items=[out(*row) for row in found.all()])
 
 
-def _require(settlement: Settlement, *states: str) -> None:
+def require_settlement(settlement: Settlement, *states: str) -> None:
+    """Return if the contract stands in one of the states.
+
+    Raises:
+        SettlementStateNotAllowed: it stands elsewhere.
+    """
     if settlement.state not in states:
         raise SettlementStateNotAllowed()
 
 
-def _out(sale: Sale, settlement: Settlement, deposit: Deposit) -> SettlementOut:
+def out(sale: Sale, settlement: Settlement, deposit: Deposit) -> SettlementOut:
+    """A contract as its enterprise and the officers see it."""
     left_fen = due_fen(settlement.amount_fen, deposit.amount_fen)
     return SettlementOut(
         sale_id=sale.id,

@@ -35,6 +35,10 @@ class TreasuryReceiptUsed(Conflict):
     title = "该缴库凭证号已登记"
 
 
+class TreasuryReceiptDiffers(Conflict):
+    title = "该价款已凭另一缴库凭证入库，须登记同一凭证号"
+
+
 class PublicityNotEnded(Conflict):
     title = "成交结果公示期未满，不能确认成交"
     article = "notice"
@@ -76,6 +80,24 @@ def check_payment(
         raise PaymentAmountWrong()
     if booked_at > pay_by:
         raise PaymentLate()
+
+
+def check_receipt(receipt_no: str, *, remitted: str | None, is_used_elsewhere: bool) -> None:
+    """Return if the treasury's receipt may stand for this contract's price.
+
+    Args:
+        receipt_no: The receipt's number.
+        remitted: That of the receipt by which the price was remitted before a delivery reversed.
+        is_used_elsewhere: Whether it stands for another contract.
+
+    Raises:
+        TreasuryReceiptUsed: it does.
+        TreasuryReceiptDiffers: the price was remitted once, and under another number.
+    """
+    if is_used_elsewhere:
+        raise TreasuryReceiptUsed()
+    if remitted not in {None, receipt_no}:
+        raise TreasuryReceiptDiffers()
 
 
 def check_publicity(cleared_at: datetime, publicity_days: int, at: datetime) -> None:

@@ -5,6 +5,7 @@ from fastapi import APIRouter
 from energy_trade.sales.actions import MARKET
 from saleroom.bids.routes import routes as bids
 from saleroom.corrections.routes import routes as corrections
+from saleroom.deliveries.routes import routes as deliveries
 from saleroom.endings.routes import routes as endings
 from saleroom.entries.routes import routes as entries
 from saleroom.notices.routes import routes as notices
@@ -18,6 +19,7 @@ from saleroom.settlements.routes import routes as settlements
 def routes() -> list[APIRouter]:
     """The routers of a sale, phase by phase."""
     phases = (
-        notices, officers, entries, corrections, bids, openings, results, settlements, endings, papers,
+        notices, officers, entries, corrections, bids, openings, results, settlements,
+        deliveries, endings, papers,
     )  # fmt: skip
     return [phase(MARKET) for phase in phases]
