@@ -86,6 +86,7 @@ A_SCREENING = {
 }
 AN_ENTRY = {"project_code": a_project_code(3), "name": "企业3", "quantity_max": "1000.000"}
 REASON = {"reason": "材料有误"}
+REVERSAL = {"document_no": "鲁发改冲〔2022〕1号（示例）", "reason": "数量有误（示例）"}
 
 
 def a_notice(world: World) -> Any:
@@ -107,6 +108,8 @@ ENERGY: dict[str, list[Example]] = {
     ],
     "POST /v1/issues/requests": [Example(BUREAU, 201, given(an_issue(effective_on="2022-06-01")))],
     "POST /v1/issues/requests/{request_id}/confirmations": [Example(BUREAU, 404)],
+    "POST /v1/issues/{lot}/reversals/requests": [Example(BUREAU, 404, given(REVERSAL))],
+    "POST /v1/issues/{lot}/reversals/requests/{request_id}/confirmations": [Example(BUREAU, 404)],
     "POST /v1/increment-batches": [Example(BUREAU, 409, given(a_batch()))],
     "POST /v1/unit-registers": [Example(BUREAU, 201, given(a_register()))],
     "POST /v1/shutdowns": [
@@ -140,6 +143,10 @@ ENERGY: dict[str, list[Example]] = {
     f"{SETTLEMENT}/contracts": [Example(an_enterprise(1), 404)],
     f"{SETTLEMENT}/payments": [Example(CENTER, 404, given(MONEY))],
     f"{SETTLEMENT}/deliveries": [Example(BUREAU, 404, given({"treasury_receipt_no": "国库1"}))],
+    f"{SETTLEMENT}/delivery-reversals/requests": [Example(BUREAU, 404, given(REVERSAL))],
+    f"{SETTLEMENT}/delivery-reversals/requests/{{request_id}}/confirmations": [
+        Example(BUREAU, 404)
+    ],
     f"{SETTLEMENT}/defaults": [Example(CENTER, 404)],
     f"{SALE}/cancellations/requests": [Example(CENTER, 201, given(REASON))],
     f"{SALE}/suspensions": [Example(CENTER, 200, given(REASON))],

@@ -95,5 +95,6 @@ def _only_moves(fact: type[F], *markets: str) -> None:
 
 
 _only_moves(holdings.QuotaIssued, *TRADING)
+_only_moves(holdings.IssueReversed, *TRADING)
 _only_moves(energy.SplitPosted, "energy")
 _only_moves(energy.QuotaAssigned, "energy")
