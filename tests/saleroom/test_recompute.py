@@ -375,3 +375,30 @@ def test_whatever_is_bid_the_result_adds_up_and_follows_again(
     assert (reason_of(told.terms, cleared, bids) is None) == bool(cleared.awards)
     assert not {one.bid_id for one in cleared.awards} & {one.bid_id for one in cleared.rejected}
     assert all(isinstance(one, AwardedStep) for one in cleared.awards)
+
+
+@pytest.mark.article("notice")
+@pytest.mark.parametrize(
+    ("steps_max", "void_code", "is_fault"),
+    [
+        (2, None, False),
+        (1, "TOO_MANY_STEPS", False),
+        (1, None, True),
+        (2, "TOO_MANY_STEPS", True),
+        (1, "DEPOSIT_NOT_CONFIRMED", False),
+    ],
+)
+def test_whether_a_bid_is_void_for_its_steps_follows_from_the_notice(
+    steps_max: int, void_code: str | None, is_fault: bool
+) -> None:
+    bid = a_bid(1, a_step("220.00", "5"), a_step("210.00", "5"), void_code=void_code)
+    told = Told([bid], terms(steps_max=steps_max))
+    assert bool(told.faults()) is is_fault
+    assert all("价位数" in fault for fault in told.faults())
+
+
+@pytest.mark.article("notice")
+def test_a_bid_void_for_its_steps_shows_them() -> None:
+    hidden = a_bid(1, a_step("220.00", "5"), void_code="TOO_MANY_STEPS")
+    bid = hidden.model_copy(update={"plaintext": None})
+    assert Told([bid], terms(steps_max=1)).faults()

@@ -11,7 +11,7 @@ from sqlmodel import select
 
 from contracts import sale as facts
 from contracts.holdings import AccountOpened
-from marketkit.countersign import RequestOut, confirm
+from marketkit.countersign import RequestOut, ask, confirm
 from marketkit.db import Session
 from marketkit.identity import Caller
 from marketkit.ledger import Account, Booking, open_account, post_holds
@@ -20,8 +20,6 @@ from marketkit.outbox import Telling, tell, tell_all
 from marketkit.reversal import (
     Reversal,
     ReversalIn,
-    ReversalRequestOut,
-    ask_to_reverse,
     credit_of,
     reversal_asked,
     reverse,
@@ -170,13 +168,13 @@ async def ask_to_reverse_delivery(
     sale, settlement, _, at = await _delivered(session, sale_id, registration_id)
     account = await _account_of(session, settlement)
     transfer_id = await credit_of(session, sale.id, account)
-    subject = (KIND, registration_id)
-    return await ask_to_reverse(session, subject, form, transfer_id, asker=caller.sub, at=at)
+    content = Reversal(**form.model_dump(), transfer_id=transfer_id)
+    return await ask(session, KIND, registration_id, content, asker=caller.sub, at=at)
 
 
 async def show_reversal_request(
     session: Session, registration_id: str, request_id: str
-) -> ReversalRequestOut:
+) -> Reversal:
     """What was asked for.
 
     Raises:

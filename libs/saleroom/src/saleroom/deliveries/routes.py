@@ -4,7 +4,7 @@ from fastapi import APIRouter, Response
 
 from marketkit.countersign import RequestOut
 from marketkit.doors import AskDep, CommandDep
-from marketkit.reversal import ReversalIn, ReversalRequestOut
+from marketkit.reversal import Reversal, ReversalIn
 from saleroom.deliveries import actions
 from saleroom.deliveries.actions import DeliveryIn
 from saleroom.markets import Market
@@ -37,10 +37,10 @@ def routes(market: Market) -> APIRouter:
             status=201,
         )
 
-    @router.get(REQUESTS + "/{request_id}", response_model=ReversalRequestOut, **bureau)
+    @router.get(REQUESTS + "/{request_id}", response_model=Reversal, **bureau)
     async def show_reversal_request(
         sale_id: str, registration_id: str, request_id: str, ask: AskDep
-    ) -> ReversalRequestOut:
+    ) -> Reversal:
         return await ask.run(
             lambda s: actions.show_reversal_request(s, registration_id, request_id), "market"
         )

@@ -1,8 +1,8 @@
-"""Quota brought into being by a document and two people, and taken back if that was wrong."""
+"""Quota brought into being by a document and two people."""
 
 from typing import Literal
 
-from contracts.holdings import IssueReversed, QuotaIssued
+from contracts.holdings import QuotaIssued
 from energy_trade.accounts.actions import check_citywide, ensure_accounts, issue_lot
 from energy_trade.accounts.rules import (
     CITY_RETAINED,
@@ -16,33 +16,18 @@ from energy_trade.accounts.rules import (
     issuance_holder,
 )
 from energy_trade.policy import Asset, policy_on
-from energy_trade.pool.actions import drain_pool, fill_pool, locked_pool
+from energy_trade.pool.actions import fill_pool, locked_pool
 from energy_trade.pool.rules import check_pool_lot
 from marketkit.codes import RegionUnknown
 from marketkit.countersign import Request, RequestOut, RequestUnknown, ask, confirm
 from marketkit.db import Session, instant, new_id
-from marketkit.errors import NotFound
 from marketkit.identity import Caller
 from marketkit.ledger import Booking, Lot
 from marketkit.movements import Movement
 from marketkit.outbox import tell
-from marketkit.reversal import (
-    Reversal,
-    ReversalIn,
-    ReversalRequestOut,
-    ask_to_reverse,
-    credit_of,
-    reversal_asked,
-    reverse,
-)
 from marketkit.units import ASSET_UNITS, Day, Form, Instant, Kgce, Quantity, Text, day_of
 
 KIND = "ISSUE"
-REVERSAL = "ISSUE_REVERSAL"
-
-
-class IssueUnknown(NotFound):
-    title = "没有这一次核增"
 
 
 class RestrictionsIn(Form):
@@ -197,95 +182,3 @@ def _lot(form: IssueIn, holder: Holder, request_id: str) -> Lot:
         effective_on=form.effective_on,
         **vars(form.restrictions.plain),
     )
-
-
-async def request_reversal(
-    session: Session, caller: Caller, lot_id: str, form: ReversalIn
-) -> RequestOut:
-    """Note one officer's word that an issue was wrong; another's takes the lot back.
-
-    Raises:
-        CityOfficerRequired: the caller is of one county.
-        IssueUnknown: no issue made this lot.
-        AlreadyReversed: it is taken back.
-    """
-    check_citywide(caller)
-    lot = await _issued(session, lot_id)
-    transfer_id = await credit_of(session, lot.id)
-    at = await instant(session)
-    subject = (REVERSAL, lot.id)
-    return await ask_to_reverse(session, subject, form, transfer_id, asker=caller.sub, at=at)
-
-
-async def show_reversal_request(
-    session: Session, caller: Caller, lot_id: str, request_id: str
-) -> ReversalRequestOut:
-    """What was asked for.
-
-    Raises:
-        CityOfficerRequired: the caller is of one county.
-        RequestUnknown: no such request for this lot.
-    """
-    check_citywide(caller)
-    return await reversal_asked(session, (REVERSAL, lot_id), request_id)
-
-
-async def confirm_reversal(
-    session: Session, caller: Caller, lot_id: str, request_id: str
-) -> IssueOut:
-    """Take an issue back on another's word, while all of its lot lies free where it was issued.
-
-    Raises:
-        CityOfficerRequired: the caller is of one county.
-        IssueUnknown: no issue made this lot.
-        RequestUnknown, SamePerson, AlreadyConfirmed: as `countersign.confirm`.
-        AlreadyReversed: on another request.
-        InsufficientFreeQuantity: some of it is held or gone.
-    """
-    check_citywide(caller)
-    lot = await _issued(session, lot_id)
-    asked_at = await instant(session)
-    request = await confirm(
-        session, REVERSAL, request_id, subject=lot.id, confirmer=caller.sub, at=asked_at
-    )
-    asked = Reversal.model_validate_json(request.content)
-    # In the order of an issue: first the pool, then balances.
-    pool = await locked_pool(session) if lot.origin_region_code == POOL.region_code else None
-    at = await instant(session)
-    policy = policy_on(day_of(at))
-    booking = Booking(
-        "REVERSAL", lot.id, asked.document_no, day_of(at), at, policy.version, asked.transfer_id
-    )
-    legs = await reverse(session, booking)
-    (taken,) = [leg for leg in legs if leg.posted < 0]
-    if pool is not None and taken.account == POOL.account:
-        await drain_pool(session, pool, Kgce(-taken.posted))
-    unit = ASSET_UNITS[lot.asset]
-    reversed_issue = IssueReversed(
-        lot=lot.id,
-        account=taken.account,
-        asset=lot.asset,
-        quantity=unit.format(-taken.posted),
-        article=lot.article,
-        document_no=asked.document_no,
-        reason=asked.reason,
-        movements=[Movement.of(leg) for leg in legs],
-    )
-    await tell(session, reversed_issue, key=lot.id, region_code=lot.origin_region_code, at=at,
-               policy_version=policy.version)  # fmt: skip
-    return IssueOut(
-        request_id=request_id,
-        lot=lot.id,
-        account=taken.account,
-        asset=lot.asset,
-        unit=unit.name,
-        quantity=reversed_issue.quantity,
-        policy_version=policy.version,
-    )
-
-
-async def _issued(session: Session, lot_id: str) -> Lot:
-    lot = await session.get(Lot, lot_id)
-    if lot is None or lot.origin_kind != KIND:
-        raise IssueUnknown()
-    return lot

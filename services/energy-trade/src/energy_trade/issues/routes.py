@@ -6,10 +6,8 @@ from energy_trade.issues import actions
 from energy_trade.issues.actions import IssueIn, IssueOut, IssueRequestOut
 from marketkit.countersign import RequestOut
 from marketkit.doors import AskDep, CommandDep, open_to
-from marketkit.reversal import ReversalIn, ReversalRequestOut
 
 REQUESTS = "/v1/issues/requests"
-REVERSALS = "/v1/issues/{lot}/reversals/requests"
 
 
 def routes() -> APIRouter:
@@ -41,29 +39,4 @@ def routes() -> APIRouter:
         caller = command.caller
         return await command.run(lambda s: actions.confirm_issue(s, caller, request_id), status=201)
 
-    _add_reversals(router)
     return router
-
-
-def _add_reversals(router: APIRouter) -> None:
-    bureau = open_to("bureau_officer", department="energy")
-
-    @router.post(REVERSALS, status_code=201, response_model=RequestOut, **bureau)
-    async def request_reversal(lot: str, form: ReversalIn, command: CommandDep) -> Response:
-        caller = command.caller
-        return await command.run(
-            lambda s: actions.request_reversal(s, caller, lot, form), status=201
-        )
-
-    @router.get(REVERSALS + "/{request_id}", response_model=ReversalRequestOut, **bureau)
-    async def show_reversal_request(lot: str, request_id: str, ask: AskDep) -> ReversalRequestOut:
-        caller = ask.caller
-        assert caller is not None
-        return await ask.run(
-            lambda s: actions.show_reversal_request(s, caller, lot, request_id), "market"
-        )
-
-    @router.post(REVERSALS + "/{request_id}/confirmations", response_model=IssueOut, **bureau)
-    async def confirm_reversal(lot: str, request_id: str, command: CommandDep) -> Response:
-        caller = command.caller
-        return await command.run(lambda s: actions.confirm_reversal(s, caller, lot, request_id))

@@ -91,7 +91,7 @@ async def test_what_is_held_or_gone_is_not_taken_back(office: Office) -> None:
     path = await ask(office, issued["lot"])
     await office.house.run(lambda s: hold(s, a_booking("SALE", "sale-1"), STORE, "ENERGY", 1))
     assert await code(office, f"{path}/confirmations") == "INSUFFICIENT_FREE_QUANTITY"
-    assert await office.holding(STORE) == "1000.000"
+    assert await office.holding(STORE) == "999.999"
     await office.assert_conserved()
 
 
