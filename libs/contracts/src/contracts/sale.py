@@ -69,21 +69,6 @@ class SaleDrafted(Fact):
     format: Format
 
 
-class DrillBegun(Fact):
-    """Each of a draft's key officers is asked to open something wrapped to its registered key."""
-
-    kind: ClassVar[str] = "sale.drill_begun"
-    drill_id: str
-
-
-class DrillAnswered(Fact):
-    """A key officer has opened it."""
-
-    kind: ClassVar[str] = "sale.drill_answered"
-    drill_id: str
-    officer_id: str
-
-
 class SaleAnnounced(Fact):
     """The notice: terms, timetable, the key to bid to; the supply is held from this moment.
 

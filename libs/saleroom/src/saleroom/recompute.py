@@ -20,7 +20,7 @@ from contracts.sale import (
 from marketkit.signing import unb64
 from marketkit.units import ASSET_UNITS, YUAN, Form, Unit
 from saleroom.clearing import Award, Bid, Clearing, Terms, clear
-from saleroom.sealing import PLAINTEXT_BYTES, BidVoid, TooManySteps, read_bid
+from saleroom.sealing import PLAINTEXT_BYTES, BidVoid, read_bid
 from saleroom.shares import draw_seed
 
 # An event may be 512 KB, its envelope and the fields beside the list included.
@@ -28,6 +28,11 @@ PART_BYTES = 384 * 1024
 
 F = TypeVar("F", bound=Form)
 FailureReason = Literal["NO_AWARD", "UNDERSUBSCRIBED", "TOO_FEW_BIDDERS"]
+
+
+class TooManySteps(BidVoid):
+    title = "密封报价的价位数超过公告所定"
+    article = "notice"
 
 
 class Offer(NamedTuple):

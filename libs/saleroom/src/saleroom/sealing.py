@@ -59,11 +59,6 @@ class BidMalformed(BidVoid):
     title = "密封报价内容有误"
 
 
-class TooManySteps(BidVoid):
-    title = "密封报价的价位数超过公告所定"
-    article = "notice"
-
-
 class KeyPair(NamedTuple):
     """A private key and its public half; it never shows the private one."""
 

@@ -3,7 +3,7 @@
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlmodel import col, select
 
-from contracts import sale as facts
+from contracts import drill as facts
 from marketkit.db import Session, instant, new_id
 from marketkit.errors import InputInvalid
 from marketkit.identity import Caller

@@ -9,12 +9,12 @@ from marketkit.errors import Conflict, NotFound, RuleBroken
 from marketkit.signing import b64
 from marketkit.units import Unit
 from saleroom.bids.rules import CorrectionNotAccepted
+from saleroom.recompute import TooManySteps
 from saleroom.sealing import (
     BidMalformed,
     BidPlace,
     BidVoid,
     SealedBid,
-    TooManySteps,
     open_bid,
     unwrap,
 )

@@ -1,4 +1,4 @@
-"""HTTP of reversals of issues: asked for by one officer of the energy bureau, confirmed by another."""
+"""HTTP of reversals of issues: asked for by one officer of the bureau, confirmed by another."""
 
 from fastapi import APIRouter, Response
 
