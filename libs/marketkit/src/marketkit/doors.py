@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
@@ -14,6 +15,7 @@ from marketkit.db import Database, Role, Session
 from marketkit.errors import Forbidden, InputInvalid, Unauthenticated, Unreadable
 from marketkit.identity import Caller, Verifier
 from marketkit.meeting import Meeting
+from marketkit.rates import Rates
 from marketkit.signing import canonical
 from marketkit.strict_json import loads
 
@@ -57,6 +59,7 @@ def caller_of(request: Request) -> Caller:
         Unreadable: more than one is given.
         Unauthenticated: none is given.
         TokenInvalid: it does not hold.
+        TooManyRequests: its holder asks too often.
     """
     credentials = request.headers.getlist("authorization")
     if len(credentials) > 1:
@@ -65,11 +68,17 @@ def caller_of(request: Request) -> Caller:
     if scheme.lower() != "bearer" or not token:
         raise Unauthenticated()
     verifier: Verifier = request.app.state.verifier
-    return verifier.caller(token)
+    caller = verifier.caller(token)
+    # By who holds it: a new token of the same person is no new bucket.
+    rates: Rates | None = request.app.state.rates
+    if rates is not None:
+        rates.check(caller.sub, time.monotonic())
+    return caller
 
 
 def _admitted(request: Request, roles: frozenset[str], department: str) -> Caller:
-    caller = caller_of(request)
+    # Known before it may be refused: the log names who tried.
+    request.state.caller = caller = caller_of(request)
     held = caller.roles & roles
     if held == {"bureau_officer"} and department and caller.department != department:
         held = frozenset()

@@ -167,8 +167,12 @@ class Observed:
         # Whoever invents methods makes no series of them.
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
         DURATION.labels(method, route, f"{status // 100}xx").observe(duration_s)
-        log.info("request", method=method, route=route, status=status,
-                 duration_s=round(duration_s, 4))  # fmt: skip
+        said: dict[str, Any] = {"duration_s": round(duration_s, 4)}
+        caller = scope["state"].get("caller")
+        if status == 403 and caller is not None:
+            # Who tried what they may not.
+            said["principal"] = caller.sub
+        log.info("request", method=method, route=route, status=status, **said)
 
 
 def _answer_error(error: Exception, trace_id: str) -> Response:
@@ -204,7 +208,8 @@ def create_app(
 ) -> FastAPI:
     """An application of these routers, guarded and observed.
 
-    It answers under any name until `app.state.allowed_hosts` says which.
+    It answers under any name until `app.state.allowed_hosts` says which, and anyone as often as
+    they ask until `app.state.rates` says how often.
     """
     app = FastAPI(
         title=title,
@@ -221,6 +226,7 @@ def create_app(
     app.state.verifier = verifier
     app.state.meetings = {}
     app.state.allowed_hosts = frozenset()
+    app.state.rates = None
     quiet = set()
     for router in routers:
         app.include_router(router)

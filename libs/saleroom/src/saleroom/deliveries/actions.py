@@ -172,7 +172,7 @@ async def ask_to_reverse_delivery(
     return await ask(session, KIND, registration_id, content, asker=caller.sub, at=at)
 
 
-async def show_reversal_request(
+async def show_delivery_reversal_request(
     session: Session, registration_id: str, request_id: str
 ) -> Reversal:
     """What was asked for.

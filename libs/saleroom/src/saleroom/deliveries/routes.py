@@ -38,11 +38,12 @@ def routes(market: Market) -> APIRouter:
         )
 
     @router.get(REQUESTS + "/{request_id}", response_model=Reversal, **bureau)
-    async def show_reversal_request(
+    async def show_delivery_reversal_request(
         sale_id: str, registration_id: str, request_id: str, ask: AskDep
     ) -> Reversal:
         return await ask.run(
-            lambda s: actions.show_reversal_request(s, registration_id, request_id), "market"
+            lambda s: actions.show_delivery_reversal_request(s, registration_id, request_id),
+            "market",
         )
 
     @router.post(REQUESTS + "/{request_id}/confirmations", response_model=SettlementOut, **bureau)

@@ -120,9 +120,7 @@ async def sign_contract(
         SettlementStateNotAllowed: it is not waiting for a signature.
         SigningLate: the time to sign and pay is over; `notice`.
     """
-    sale, settlement, deposit, at = await settled(session, sale_id, registration_id)
-    if settlement.uscc != caller.uscc:
-        raise SettlementUnknown()
+    sale, settlement, deposit, at = await settled(session, sale_id, registration_id, caller)
     require_settlement(settlement, "CONFIRMED")
     check_signing(settlement.pay_by, at)
     settlement.state, settlement.signed_at = "SIGNED", at
@@ -249,17 +247,19 @@ async def settle_if_all_ended(session: Session, sale: Sale, at: datetime) -> Non
 
 
 async def settled(
-    session: Session, sale_id: str, registration_id: str
+    session: Session, sale_id: str, registration_id: str, buyer: Caller | None = None
 ) -> tuple[Sale, Settlement, Deposit, datetime]:
     """A sale, one of its contracts and its deposit, all locked, and the instant.
 
     Raises:
-        SaleUnknown, SettlementUnknown: no such sale or contract.
+        SaleUnknown, SettlementUnknown: no such sale or contract, or another's than the buyer's.
     """
     sale = await locked_sale(session, sale_id)
     query = select(Settlement).where(
         Settlement.registration_id == registration_id, Settlement.sale_id == sale_id
     )
+    if buyer is not None:
+        query = query.where(Settlement.uscc == buyer.uscc)
     settlement = (await session.exec(query.with_for_update())).first()
     if settlement is None:
         raise SettlementUnknown()
