@@ -5,6 +5,7 @@ from fastapi import APIRouter, Response
 from marketkit.doors import AskDep, CommandDep, open_to
 from saleroom.markets import Market
 from saleroom.notices.routes import open_at_the_city
+from saleroom.notices.rules import RegionNotAllowed
 from saleroom.officers import actions
 from saleroom.officers.actions import (
     AnswerIn,
@@ -46,6 +47,9 @@ def routes(market: Market) -> APIRouter:
     async def show_drill(sale_id: str, ask: AskDep) -> DrillOut:
         assert ask.caller is not None
         caller = ask.caller
+        # Of the trading centre's, those of the city: a sale is no county's.
+        if "key_officer" not in caller.roles and not caller.is_citywide:
+            raise RegionNotAllowed()
         return await ask.run(lambda s: actions.drill_of(s, sale_id, caller))
 
     return router
