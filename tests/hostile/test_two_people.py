@@ -56,7 +56,8 @@ async def a_cancellation_ready(house: Database) -> Ready:
 
 
 async def a_reversed_issue_ready(house: Database) -> Ready:
-    issued = await Office(house, Trust()).issue()
+    # Of a county: out of the store of the province the other steps sell.
+    issued = await Office(house, Trust()).issue(account_kind="COUNTY", region_code=COUNTY)
     return Ready(f"/v1/issues/{issued['lot']}/reversals", REVERSAL)
 
 
