@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from contracts.sale import Format, PriceRule, TieRule, Undersubscribed
 from marketkit.policy import Rule, Rules
 from marketkit.units import AmountYuanOrZero, PriceYuan
+from saleroom.sealing import STEPS_MAX
 
 
 class Bounds(Rules):
@@ -64,7 +65,7 @@ class SaleRules(Rules):
     payment_days: Rule[Bounds]
     purchase_limit: Rule[Bounds]
     bidders_min: Rule[Bounds]
-    steps_max: Rule[Annotated[int, Field(ge=1)]]
+    steps_max: Rule[Annotated[int, Field(ge=1, le=STEPS_MAX)]]
     service_fee: Rule[AmountYuanOrZero]
 
 

@@ -6,7 +6,7 @@ from alembic import op
 from marketkit.migrations import grant
 
 revision = "marketkit_0003"
-down_revision = "marketkit_0001"
+down_revision = "marketkit_0002"
 branch_labels = None
 depends_on = None
 

@@ -49,7 +49,7 @@ from saleroom.entries.rules import (
 )
 from saleroom.entries.tables import Deposit, Registration
 from saleroom.markets import Buyer, Market
-from saleroom.notices.actions import SaleRef, advance, booking, locked_sale, require
+from saleroom.notices.actions import SaleRef, advance, booking, locked_sale, note_returned, require
 from saleroom.notices.rules import quantity_minor
 from saleroom.notices.tables import Sale
 
@@ -311,7 +311,7 @@ async def give_all_back(
     """Undo what a sale holds when it ends without a deal: supply released, deposits returned."""
     legs = await void_holds(session, booking(sale, at))
     await refund_deposits(session, market, sale, await deposits_of(session, sale.id), at)
-    return [Movement.of(leg) for leg in legs]
+    return note_returned(sale, legs)
 
 
 async def deposits_of(session: Session, sale_id: str) -> Sequence[Deposit]:

@@ -15,6 +15,7 @@ from marketkit.outbox import tell
 from marketkit.units import SHANGHAI, YUAN, AmountYuanOrZero, Day, Form, day_of
 from saleroom.bookings.actions import keep_receipt
 from saleroom.bookings.tables import BankBooking, Refund, TreasuryReceipt
+from saleroom.deliveries.actions import DeliveryIn
 from saleroom.entries.tables import Deposit, Registration
 from saleroom.escrow.rules import (
     SEALED,
@@ -32,7 +33,7 @@ from saleroom.escrow.rules import (
 )
 from saleroom.notices.rules import SaleStateNotAllowed, SaleUnknown
 from saleroom.notices.tables import Sale
-from saleroom.settlements.actions import DeliveryIn, SettlementOut, settled, settlement_out
+from saleroom.settlements.actions import SettlementOut, settled, settlement_out
 from saleroom.settlements.rules import SettlementStateNotAllowed
 from saleroom.settlements.tables import Settlement
 

@@ -9,11 +9,12 @@ from fastapi import APIRouter, Query, Response
 
 from marketkit.doors import AskDep, Asked, CommandDep
 from marketkit.units import Day
+from saleroom.deliveries.actions import DeliveryIn
 from saleroom.escrow import actions
 from saleroom.escrow.actions import Reconciliation
 from saleroom.markets import Market
 from saleroom.notices.routes import open_at_the_city
-from saleroom.settlements.actions import DeliveryIn, SettlementOut
+from saleroom.settlements.actions import SettlementOut
 
 ONE = "/v1/sales/{sale_id}/settlements/{registration_id}/forfeit-remittances"
 OnDay = Annotated[Day | None, Query(alias="on")]

@@ -4,41 +4,38 @@ Money comes before quota, both or neither: the treasury's receipt and the credit
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlmodel import col, select
 
 from contracts import sale as facts
-from contracts.holdings import AccountOpened
 from marketkit.db import Session, instant
 from marketkit.facts import Fact
 from marketkit.identity import Caller
-from marketkit.ledger import Account, open_account, post_holds, void_holds, void_part
-from marketkit.movements import Leg, Movement
+from marketkit.ledger import void_holds, void_part
 from marketkit.outbox import Telling, tell, tell_all
-from marketkit.units import ASSET_UNITS, YUAN, AmountYuan, AmountYuanOrZero, Form, Instant, Text
+from marketkit.units import ASSET_UNITS, YUAN, AmountYuan, AmountYuanOrZero, Form, Instant
 from saleroom.bookings.actions import (
     Return,
     deposit_bookings,
-    keep_receipt,
     order_refunds,
     record_booking,
     require_decided,
 )
 from saleroom.bookings.rules import BookedIn, check_payer
-from saleroom.bookings.tables import TreasuryReceipt
 from saleroom.entries.actions import deposits_of, refund_deposits
 from saleroom.entries.tables import Deposit, Registration
-from saleroom.markets import Buyer, Market
-from saleroom.notices.actions import SaleRef, booking, locked_sale, require
+from saleroom.markets import Market
+from saleroom.notices.actions import SaleRef, booking, locked_sale, note_returned, require
 from saleroom.notices.tables import Sale
-from saleroom.results.tables import Award
+from saleroom.results.tables import Award, Result
 from saleroom.settlements.rules import (
     SettlementStateNotAllowed,
     SettlementUnknown,
     check_default,
     check_payment,
+    check_publicity,
+    check_signing,
     converted_fen,
     due_fen,
 )
@@ -67,20 +64,19 @@ class PaymentIn(BookedIn):
     """What a winner still owed, as the bank booked it."""
 
 
-class DeliveryIn(Form):
-    treasury_receipt_no: Text
-
-
 async def confirm_sale(session: Session, market: Market, sale_id: str) -> SaleRef:
     """Let the result stand: contracts for the winners, deposits back to all others, rest released.
 
     Raises:
         SaleUnknown: no such sale.
         SaleStateNotAllowed: it is not cleared.
+        PublicityNotEnded: the result has not been public for long enough; `notice`.
     """
     sale = await locked_sale(session, sale_id)
     require(sale, "CLEARED")
     at = await instant(session)
+    result = await session.get_one(Result, sale.id)
+    check_publicity(result.cleared_at, sale.publicity_days, at)
     awards = await _awards(session, sale.id)
     pay_by = at + timedelta(days=sale.pay_days)
     sold_minor = 0
@@ -100,7 +96,7 @@ async def confirm_sale(session: Session, market: Market, sale_id: str) -> SaleRe
         )
     sale.state, sale.confirmed_at = "CONFIRMED", at
     legs = await void_part(session, booking(sale, at), sale.supply_minor - sold_minor)
-    fact = facts.SaleConfirmed(movements=[Movement.of(leg) for leg in legs])
+    fact = facts.SaleConfirmed(movements=note_returned(sale, legs))
     await tell(session, fact, key=sale.id, policy_version=sale.policy_version, at=at)
     losers = [
         deposit
@@ -127,9 +123,11 @@ async def sign_contract(
     Raises:
         SaleUnknown, SettlementUnknown: no such sale, or another's contract.
         SettlementStateNotAllowed: it is not waiting for a signature.
+        SigningLate: the time to sign and pay is over; `notice`.
     """
     sale, settlement, deposit, at = await settled(session, sale_id, registration_id, caller)
-    _require(settlement, "CONFIRMED")
+    require_settlement(settlement, "CONFIRMED")
+    check_signing(settlement.pay_by, at)
     settlement.state, settlement.signed_at = "SIGNED", at
     await session.flush()
     said = settlement_out(sale, settlement, deposit)
@@ -159,7 +157,7 @@ async def record_payment(
         BankSerialUsed: the booking is known, whatever it was for.
     """
     sale, settlement, deposit, at = await settled(session, sale_id, registration_id)
-    _require(settlement, "SIGNED")
+    require_settlement(settlement, "SIGNED")
     check_payment(
         due_fen=due_fen(settlement.amount_fen, deposit.amount_fen),
         amount_fen=form.amount_yuan,
@@ -212,93 +210,6 @@ async def note_paid(
     )
 
 
-async def deliver(
-    session: Session, market: Market, sale_id: str, registration_id: str, form: DeliveryIn
-) -> SettlementOut:
-    """Record the treasury's receipt and credit the quota, in one step.
-
-    Raises:
-        SaleUnknown, SettlementUnknown: no such sale or contract.
-        SettlementStateNotAllowed: the price is not in escrow.
-        TreasuryReceiptUsed: the receipt stands elsewhere.
-        InsufficientFreeQuantity: less is held than was sold.
-    """
-    sale, settlement, deposit, at = await settled(session, sale_id, registration_id)
-    _require(settlement, "PAID")
-    receipt = TreasuryReceipt(
-        receipt_no=form.treasury_receipt_no,
-        registration_id=registration_id,
-        sale_id=sale.id,
-        cause="PRICE",
-        amount_fen=settlement.amount_fen,
-        received_at=at,
-    )
-    await keep_receipt(session, receipt)
-    settlement.state, settlement.ended_at = "DELIVERED", at
-    settlement.treasury_receipt_no = form.treasury_receipt_no
-    await session.flush()
-    account = await _open_account(session, market, sale, registration_id, at)
-    legs = await post_holds(session, booking(sale, at), account, settlement.quantity_minor)
-    await _tell_delivery(session, sale, settlement, account, legs, at)
-    await _settle_if_all_ended(session, sale, at)
-    return settlement_out(sale, settlement, deposit)
-
-
-async def _open_account(
-    session: Session, market: Market, sale: Sale, registration_id: str, at: datetime
-) -> str:
-    registration = await session.get_one(Registration, registration_id)
-    buyer = Buyer(registration.uscc, registration.project_code)
-    account = Account(
-        id=f"enterprise:{buyer.uscc}:{buyer.project_code}",
-        owner_kind="ENTERPRISE",
-        region_code=await market.region_of(session, buyer),
-        uscc=buyer.uscc,
-        project_code=buyer.project_code,
-    )
-    opened = AccountOpened(
-        account=account.id,
-        owner_kind="ENTERPRISE",
-        region_code=account.region_code,
-        uscc=account.uscc,
-        project_code=account.project_code,
-    )
-    if await open_account(session, account):
-        await tell(session, opened, key=opened.account, policy_version=sale.policy_version, at=at)
-    return opened.account
-
-
-async def _tell_delivery(
-    session: Session,
-    sale: Sale,
-    settlement: Settlement,
-    account: str,
-    legs: Sequence[Leg],
-    at: datetime,
-) -> None:
-    registration_id = settlement.registration_id
-    remitted = facts.RevenueRemitted(
-        registration_id=registration_id,
-        amount_yuan=YUAN.edge(settlement.amount_fen),
-        treasury_receipt_no=settlement.treasury_receipt_no or "",
-    )
-    credited = facts.QuotaCredited(
-        registration_id=registration_id,
-        account=account,
-        quantity=ASSET_UNITS[sale.asset].format(settlement.quantity_minor),
-        asset=sale.asset,
-        movements=[Movement.of(leg) for leg in legs],
-    )
-    delivered = facts.SaleDelivered(registration_id=registration_id)
-    await tell_all(
-        session,
-        [
-            Telling(fact, sale.id, policy_version=sale.policy_version, at=at)
-            for fact in (remitted, credited, delivered)
-        ],
-    )
-
-
 async def declare_default(session: Session, sale_id: str, registration_id: str) -> SettlementOut:
     """A winner did not sign or pay in time: the deposit is forfeited, the quantity released.
 
@@ -309,7 +220,7 @@ async def declare_default(session: Session, sale_id: str, registration_id: str) 
         BankLinesUnresolved: money of this winner lies undecided: it may have come in time.
     """
     sale, settlement, deposit, at = await settled(session, sale_id, registration_id)
-    _require(settlement, "CONFIRMED", "SIGNED")
+    require_settlement(settlement, "CONFIRMED", "SIGNED")
     check_default(settlement.pay_by, at)
     await require_decided(session, sale.id, registration_id)
     settlement.state, settlement.ended_at = "DEFAULTED", at
@@ -319,14 +230,15 @@ async def declare_default(session: Session, sale_id: str, registration_id: str) 
     fact = facts.SaleDefaulted(
         registration_id=registration_id,
         forfeited_yuan=YUAN.edge(deposit.amount_fen),
-        movements=[Movement.of(leg) for leg in legs],
+        movements=note_returned(sale, legs),
     )
     await tell(session, fact, key=sale.id, policy_version=sale.policy_version, at=at)
-    await _settle_if_all_ended(session, sale, at)
+    await settle_if_all_ended(session, sale, at)
     return settlement_out(sale, settlement, deposit)
 
 
-async def _settle_if_all_ended(session: Session, sale: Sale, at: datetime) -> None:
+async def settle_if_all_ended(session: Session, sale: Sale, at: datetime) -> None:
+    """Settle the sale once every contract is delivered or defaulted; nothing is held then."""
     query = select(Settlement.state).where(Settlement.sale_id == sale.id)
     if set((await session.exec(query)).all()) <= ENDED:
         assert await void_holds(session, booking(sale, at)) == []
@@ -338,10 +250,10 @@ async def _settle_if_all_ended(session: Session, sale: Sale, at: datetime) -> No
 async def settled(
     session: Session, sale_id: str, registration_id: str, buyer: Caller | None = None
 ) -> tuple[Sale, Settlement, Deposit, datetime]:
-    """The sale, one of its contracts and its deposit, all locked, and the instant.
+    """A sale, one of its contracts and its deposit, all locked, and the instant.
 
     Raises:
-        SaleUnknown, SettlementUnknown: no such sale or contract.
+        SaleUnknown, SettlementUnknown: no such sale or contract, or another's than the buyer's.
     """
     sale = await locked_sale(session, sale_id)
     query = select(Settlement).where(
@@ -368,7 +280,12 @@ async def settlements_of(session: Session, sale_id: str) -> Settlements:
     return Settlements(items=[settlement_out(*row) for row in found.all()])
 
 
-def _require(settlement: Settlement, *states: str) -> None:
+def require_settlement(settlement: Settlement, *states: str) -> None:
+    """Return if the contract stands in one of the states.
+
+    Raises:
+        SettlementStateNotAllowed: it stands elsewhere.
+    """
     if settlement.state not in states:
         raise SettlementStateNotAllowed()
 

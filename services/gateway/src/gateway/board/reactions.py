@@ -101,10 +101,13 @@ async def note_notice(session: Session, told: Told[sale.SaleAnnounced]) -> None:
         key=fact.key.model_dump(mode="json"),
         policy_version=told.policy_version,
         announced_at=told.time,
+        drilled_at=fact.drilled_at,
+        follows_sale_id=fact.follows_sale_id,
         as_of=told.time,
     )
     session.add(found)
-    _announce(session, told, found, "SALE", fact.body)
+    kind = "SALE" if fact.follows_sale_id is None else "SALE_AGAIN"
+    _announce(session, told, found, kind, fact.body)
     _step(session, told)
     await show(session, [told], found.id)
 
@@ -308,6 +311,14 @@ async def note_credit(session: Session, told: Told[sale.QuotaCredited], _: Board
 @of_sale(sale.SaleDelivered)
 async def note_delivery(session: Session, told: Told[sale.SaleDelivered], _: BoardSale) -> None:
     await _settle(session, told, told.fact.registration_id, state="DELIVERED")
+
+
+@of_sale(sale.DeliveryReversed)
+async def note_reversal(session: Session, told: Told[sale.DeliveryReversed], of: BoardSale) -> None:
+    fact = told.fact
+    of.state = "CONFIRMED"
+    note = f"{fact.document_no}：{fact.reason}"
+    await _settle(session, told, fact.registration_id, note, state="PAID")
 
 
 @of_sale(sale.SaleDefaulted)

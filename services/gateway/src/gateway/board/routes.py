@@ -149,6 +149,8 @@ def atom(found: AnnouncementsOut, base_url: str) -> bytes:
         _add(entry, "updated", format_instant(told.published_at))
         _add(ElementTree.SubElement(entry, f"{{{ATOM}}}author"), "name", "公共资源交易中心")
         _add(entry, "link", rel="alternate", href=f"{base_url}sales/{told.sale_id}")
+        if told.kind == "SALE_AGAIN":
+            _add(entry, "link", rel="related", href=f"{base_url}sales/{told.follows_sale_id}")
         _add(entry, "content", told.body, type="text")
     return str.encode(ElementTree.tostring(feed, "unicode", xml_declaration=True))
 

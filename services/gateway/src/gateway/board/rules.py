@@ -29,6 +29,7 @@ ENDED_STATES = ("SETTLED", "ARCHIVED", "FAILED", "CANCELLED")
 
 ANNOUNCEMENT_TITLES = {
     "SALE": "竞购公告",
+    "SALE_AGAIN": "再次竞购公告",
     "CORRECTION": "变更公告",
     "SUSPENSION": "中止公告",
     "RESUMPTION": "恢复交易公告",
@@ -182,7 +183,10 @@ class ResultOut(Form):
 
 
 class SaleOut(SaleLine):
-    """A sale as anyone may see it; bids, awards and settlements are lists of their own."""
+    """A sale as anyone may see it; bids, awards and settlements are lists of their own.
+
+    `followed_by` are the sales that offer once more what came back from this one.
+    """
 
     sources: tuple[SourceStaleness, ...] = ()
 
@@ -192,6 +196,9 @@ class SaleOut(SaleLine):
     timetable: Timetable
     key: SaleKey
     policy_version: str
+    drilled_at: Instant | None
+    follows_sale_id: str | None
+    followed_by: list[str]
     reason: str
     steps: list[StepOut]
     result: ResultOut | None
@@ -275,9 +282,12 @@ class OwnHoldingsOut(Answer):
 
 
 class AnnouncementOut(Form):
+    """`follows_sale_id` is the sale whose unsold or returned quantity is offered once more."""
+
     id: str
     market: str
     sale_id: str
+    follows_sale_id: str | None
     kind: str
     title: str
     body: str

@@ -28,7 +28,7 @@ class BoardSale(Table, table=True):
     key: dict[str, Any] = Field(sa_type=JSONB)
     policy_version: str
     announced_at: datetime = Field(sa_type=UtcInstant, index=True)
-    # The earliest of the key officers' answers in the drill before the announcement.
+    # When the last of the key officers answered the drill before the announcement.
     drilled_at: datetime | None = Field(default=None, sa_type=UtcInstant)
     follows_sale_id: str | None = Field(default=None, index=True)
     reason: str = Field(default="", sa_type=Text)

@@ -93,6 +93,7 @@ async def note_lot(session: Session, told: Told[holdings.LotCreated]) -> None:
 
 
 @REACTIONS.to_many(holdings.QuotaIssued, *TRADING)
+@REACTIONS.to_many(holdings.IssueReversed, *TRADING)
 @REACTIONS.to_many(energy.SplitPosted, "energy")
 @REACTIONS.to_many(energy.QuotaAssigned, "energy")
 async def note_movements(session: Session, facts: Sequence[Told[Fact]]) -> None:
