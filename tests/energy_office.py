@@ -16,6 +16,7 @@ from energy_trade.coal_stocks.routes import routes as coal_stocks
 from energy_trade.issues.routes import routes as issues
 from energy_trade.pledges.routes import routes as pledges
 from energy_trade.pool.routes import routes as pool
+from energy_trade.reversals.routes import routes as reversals
 from energy_trade.shutdowns.routes import routes as shutdowns
 from energy_trade.units.routes import routes as units
 from marketkit.codes import CITY, PROVINCE
@@ -47,9 +48,8 @@ class Office:
     issuers: Issuers = field(default_factory=Issuers)
 
     def __post_init__(self) -> None:
-        routers = [
-            accounts(), issues(), pool(), units(), shutdowns(), pledges(), coal_stocks(),
-        ]  # fmt: skip
+        phases = (accounts, issues, reversals, pool, units, shutdowns, pledges, coal_stocks)
+        routers = [routes() for routes in phases]
         self.app = create_app(self.house, self.issuers.verifier, "energy", routers)
 
     def client(self, who: Claims | None) -> httpx.AsyncClient:

@@ -7,11 +7,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Header, Request, Response
 from pydantic import BaseModel
 
 from marketkit.batch import Answer, Command, Hot, execute, single
 from marketkit.db import Database, Role, Session
+from marketkit.description import KEY, KEY_PATTERN, PROBLEM_TYPE
 from marketkit.errors import Forbidden, InputInvalid, Unauthenticated, Unreadable
 from marketkit.identity import Caller, Verifier
 from marketkit.meeting import Meeting
@@ -23,7 +24,9 @@ T = TypeVar("T")
 C = TypeVar("C")
 P = TypeVar("P")
 
-_KEY = re.compile(r"[!-~]{1,200}", re.ASCII)
+_KEY = re.compile(KEY_PATTERN, re.ASCII)
+# Read out of the request, where it may stand twice; here OpenAPI learns of it.
+KeyHeader = Annotated[str, Header(alias=KEY)]
 
 
 class IdempotencyKeyMissing(Unreadable):
@@ -130,14 +133,38 @@ def _response(answer: Answer) -> Response:
     headers = {"Location": answer.location} if answer.location else {}
     if answer.retry_after_s:
         headers["Retry-After"] = str(answer.retry_after_s)
-    kind = "application/json" if answer.status < 400 else "application/problem+json"
+    kind = "application/json" if answer.status < 400 else PROBLEM_TYPE
     return Response(answer.body, answer.status, headers, media_type=kind)
 
 
-async def _commanded(request: Request) -> Commanded:
-    keys = request.headers.getlist("idempotency-key")
+@dataclass(frozen=True)
+class Uploaded:
+    """A file as it came in, and the command it is."""
+
+    command: Commanded
+    body: bytes
+
+
+async def _uploaded(request: Request, key: KeyHeader = "") -> Uploaded:
+    key = _key(request)
+    body = await request.body()
+    said = canonical([request.method, request.url.path, hashlib.sha256(body).hexdigest()])
+    state = request.app.state
+    command = Commanded(
+        state.house, request.state.caller, key, hashlib.sha256(said).digest(), state.meetings
+    )
+    return Uploaded(command, body)
+
+
+def _key(request: Request) -> str:
+    keys = request.headers.getlist(KEY)
     if len(keys) != 1 or not _KEY.fullmatch(keys[0]):
         raise IdempotencyKeyMissing()
+    return keys[0]
+
+
+async def _commanded(request: Request, key: KeyHeader = "") -> Commanded:
+    key = _key(request)
     body = await request.body()
     content = loads(body) if body else None
     if body and content != {} and request.scope["route"].body_field is None:
@@ -146,7 +173,7 @@ async def _commanded(request: Request) -> Commanded:
     return Commanded(
         request.app.state.house,
         request.state.caller,
-        keys[0],
+        key,
         hashlib.sha256(said).digest(),
         request.app.state.meetings,
     )
@@ -169,5 +196,6 @@ def _asked(request: Request) -> Asked:
     return Asked(request.app.state.house, request.state.caller)
 
 
+UploadDep = Annotated[Uploaded, Depends(_uploaded)]
 CommandDep = Annotated[Commanded, Depends(_commanded)]
 AskDep = Annotated[Asked, Depends(_asked)]

@@ -8,7 +8,7 @@ from marketkit.migrations import append_only, grant, row_security
 revision = "energy_0003"
 down_revision = "energy_0002"
 branch_labels = None
-depends_on = ("marketkit_0002",)
+depends_on = ("marketkit_0004",)
 
 
 def upgrade() -> None:

@@ -5,8 +5,8 @@ from alembic import op
 
 from marketkit.migrations import append_only, grant
 
-revision = "marketkit_0002"
-down_revision = "marketkit_0001"
+revision = "marketkit_0004"
+down_revision = "marketkit_0003"
 branch_labels = None
 depends_on = None
 
