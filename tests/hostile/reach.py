@@ -98,7 +98,20 @@ REACH: dict[str, Reach] = {
         for kind in ("deposit-receipt", "deal-confirmation", "payment-notice")
         for form in (".pdf", "")
     },
+    f"POST {SETTLEMENT}/forfeit-remittances": CITY,
+    f"POST {SALE}/reversals/requests": CITY,
+    f"POST {SALE}/reversals/requests/{{request_id}}/confirmations": CITY,
+    "POST /v1/bank-files": CITY,
+    "GET /v1/bank-files": CITY,
+    "GET /v1/bank-files/{sm3}": CITY,
+    "GET /v1/bank-bookings/unallocated": CITY,
+    "POST /v1/bank-bookings/{booking_id}/allocations": CITY,
+    "POST /v1/bank-bookings/{booking_id}/returns": CITY,
+    **{f"GET /v1/refunds{form}": CITY for form in ("", ".xlsx", ".csv")},
+    "GET /v1/escrow-reconciliation": CITY,
+    f"GET {SALE}/escrow-reconciliation": CITY,
     # The gateway's own, and the inner port of every service.
+    "GET /v1/board/holdings/own": ROWS,
     "GET /v1/parked-events": PERSON,
     "POST /v1/replays/requests": PERSON,
     "POST /v1/replays/requests/{request_id}/confirmations": PERSON,

@@ -97,6 +97,8 @@ class Door:
         if self.name == "POST /v1/clock":
             said = (("Content-Type", "application/json"),)
             return Sent("POST", "/v1/clock", said, json.dumps(CLOCK).encode())
+        if self.name == "POST /v1/bank-files":
+            return Sent("POST", "/v1/bank-files", (("Content-Type", "text/csv"),), b"\xff")
         if self.name == "POST /v1/trials/{name}" and self.name not in _of(self.app):
             return Sent(
                 "POST", "/v1/trials/unknown", (("Content-Type", "application/json"),), b"{}"

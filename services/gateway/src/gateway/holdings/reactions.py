@@ -13,8 +13,8 @@ from contracts import energy, holdings
 from gateway.holdings.tables import BoardAccount, BoardLot, Change
 from marketkit.db import Session, sql
 from marketkit.facts import Fact
-from marketkit.inbox import Reactions, Told
 from marketkit.movements import Movement, fold
+from marketkit.reactions import Reactions, Told
 
 F = TypeVar("F", bound=Fact)
 Place = tuple[str, str, str, str, str]
