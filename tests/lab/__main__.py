@@ -1,0 +1,59 @@
+"""`python -m lab`: what `yaosu lab` runs in a checkout."""
+
+import argparse
+import asyncio
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from lab.plans import PLANS
+from lab.report import table
+from lab.run import Asked, Lab, write
+
+
+def main() -> int:
+    """Read the command line, run, report; 1 if anything was found."""
+    parser = argparse.ArgumentParser(prog="yaosu lab", description=__doc__)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--plan", choices=sorted(PLANS), default="P0")
+    parser.add_argument("--minutes", type=float)
+    parser.add_argument("--plant", default="", help="planted faults, by name")
+    parser.add_argument("--kafka", action="store_true", help="three real brokers")
+    parser.add_argument("--keep", type=Path, help="keep everything in this directory")
+    asked = parser.parse_args()
+    plan = PLANS[asked.plan]
+    plants = [name for name in asked.plant.split(",") if name]
+    what = Asked(plan, asked.seed, asked.minutes or plan.minutes, plants, asked.kafka)
+    return asyncio.run(_run(what, asked.keep))
+
+
+async def _run(asked: Asked, keep: Path | None) -> int:
+    directory = keep or Path(tempfile.mkdtemp(prefix="yaosu-lab-"))
+    directory.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+
+    def say(line: str) -> None:
+        print(f"[{time.monotonic() - began:6.1f}] {line}", file=sys.stderr, flush=True)
+
+    task = asyncio.create_task(Lab(asked, directory, say).run())
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    try:
+        report = await task
+    except asyncio.CancelledError:
+        print("stopped", file=sys.stderr)
+        return 130
+    write(report, directory / "report.json")
+    print(table(report))
+    if keep is None and not report["is_red"]:
+        shutil.rmtree(directory, ignore_errors=True)
+    else:
+        print(f"everything is in {directory}")
+    return 1 if report["is_red"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,390 @@
+"""The house of the lab: every role a process of its own, started again when it dies.
+
+It kills only what it started, keeps everything in one directory, and leaves nothing running.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import psycopg
+
+from lab.proxy import Edge, tcp, unix
+from marketkit.codes import CITY
+from yaosu.keys import GATEWAY, Keys, make_keys
+from yaosu.postgres import Postgres
+from yaosu.processes import CannotStart, launched, open_log, signal_group, tail
+
+HOST = "127.0.0.1"
+READY_S_MAX = 60.0
+RESTART_AFTER_S = 0.2
+STOP_S = 8.0
+TESTS = Path(__file__).parents[1]
+PACKAGES = {"energy": "energy_trade", "gateway": "gateway"}
+SOURCES = {"energy": f"/{CITY}/energy-trade", "gateway": f"/{CITY}/gateway"}
+# Every role of every service as production runs it: api and worker twice, one opener.
+ROLES = {
+    "energy-api-1": ("energy", "api"),
+    "energy-api-2": ("energy", "api"),
+    "energy-worker-1": ("energy", "worker"),
+    "energy-worker-2": ("energy", "worker"),
+    "energy-opener": ("energy", "opener"),
+    "gateway-api": ("gateway", "api"),
+    "gateway-worker-1": ("gateway", "worker"),
+    "gateway-worker-2": ("gateway", "worker"),
+}
+
+
+class LabPostgres(Postgres):
+    """The embedded server with more options on its command line."""
+
+    more_options: Sequence[str] = ()
+
+    def _options(self) -> list[str]:
+        return [*super()._options(), *self.more_options]
+
+
+@dataclass
+class Part:
+    """One process of the house; while it is kept up it is started again whenever it ends."""
+
+    name: str
+    program: Sequence[str | Path]
+    env: Mapping[str, str]
+    log: Path
+    starts: int = 0
+    _process: asyncio.subprocess.Process | None = None
+    _keeper: asyncio.Task[None] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        process = self._process
+        return process.pid if process is not None and process.returncode is None else None
+
+    async def start(self) -> None:
+        with open_log(self.log) as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *launched(self.program, signal.SIGKILL),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env=dict(self.env),
+                start_new_session=True,
+            )
+        self.starts += 1
+
+    def keep_up(self) -> None:
+        self._keeper = asyncio.create_task(self._keep(), name=f"keep {self.name}")
+
+    async def _keep(self) -> None:
+        while True:
+            await self.ended()
+            await asyncio.sleep(RESTART_AFTER_S)
+            await self.start()
+
+    async def ended(self) -> int:
+        assert self._process is not None
+        return await self._process.wait()
+
+    def signal(self, number: signal.Signals) -> bool:
+        """Send the process and its group a signal; whether it was there."""
+        if self.pid is None:
+            return False
+        signal_group(self.pid, number)
+        return True
+
+    def tell(self, order: str) -> None:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.write(order.encode() + b"\n")
+
+    async def stop(self) -> None:
+        if self._keeper is not None:
+            self._keeper.cancel()
+        if self._process is None:
+            return
+        if self._process.returncode is None:
+            signal_group(self._process.pid, signal.SIGCONT)
+            signal_group(self._process.pid, signal.SIGTERM)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._process.wait(), STOP_S)
+        signal_group(self._process.pid, signal.SIGKILL)
+        await self._process.wait()
+
+
+@dataclass
+class LabHouse:
+    """`async with LabHouse(...) as house`: it answers, and everything of it can be hurt.
+
+    Args:
+        directory: Holds all of it.
+        plants: Planted faults its services run with.
+        servers: A broker that stands already; the embedded one if none is given.
+        database_options: More options of PostgreSQL's command line.
+        preload: Environment every service gets besides its settings.
+    """
+
+    directory: Path
+    plants: Sequence[str] = ()
+    servers: str = ""
+    database_options: Sequence[str] = ()
+    preload: Mapping[str, str] = field(default_factory=dict)
+    after_migration: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    parts: dict[str, Part] = field(default_factory=dict, init=False)
+    edges: dict[str, Edge] = field(default_factory=dict, init=False)
+    _ports: dict[str, tuple[int, int]] = field(default_factory=dict, init=False)
+    _postgres_keeper: asyncio.Task[None] | None = field(default=None, init=False)
+
+    async def __aenter__(self) -> "LabHouse":
+        async with contextlib.AsyncExitStack() as otherwise:
+            otherwise.push_async_callback(self.stop)
+            await self._start()
+            otherwise.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    @property
+    def keys(self) -> Keys:
+        return Keys(self.directory / "keys")
+
+    @property
+    def gateway_url(self) -> str:
+        return self.edges["people"].url
+
+    @property
+    def direct_url(self) -> str:
+        return self.edges["direct"].url
+
+    @property
+    def inner_urls(self) -> dict[str, str]:
+        return {"energy": self.edges["energy-inner"].url, GATEWAY: self.edges["gateway-inner"].url}
+
+    @property
+    def kafka_servers(self) -> str:
+        return self.servers or f"{HOST}:{self._ports['broker'][0]}"
+
+    def own_inner_url(self, name: str) -> str:
+        """A process's own inner port, nothing between."""
+        return f"http://{HOST}:{self._ports[name][1]}"
+
+    def dsn(self, name: str) -> str:
+        """A service's database, for its superuser, past every proxy."""
+        return self.postgres.url(f"yaosu_{name}").replace("+psycopg", "")
+
+    def rows(self, name: str, statement: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.dsn(name), autocommit=True) as connection:
+            return connection.execute(statement.encode()).fetchall()
+
+    async def stop(self) -> None:
+        """End every process; services first, then broker and database."""
+        if self._postgres_keeper is not None:
+            self._postgres_keeper.cancel()
+        self.thaw_postgres()
+        broker = self.parts.pop("broker", None)
+        await asyncio.gather(*(part.stop() for part in self.parts.values()))
+        if broker is not None:
+            await broker.stop()
+        for edge in self.edges.values():
+            await edge.close()
+        if hasattr(self, "postgres"):
+            await asyncio.to_thread(self.postgres.stop, 3)
+
+    async def _start(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._ports = _free_ports([*ROLES, "broker"])
+        make_keys(self.directory / "keys", SOURCES)
+        self.postgres = LabPostgres(self.directory / "postgres", log=self.log("postgres"))
+        self.postgres.more_options = self.database_options
+        await asyncio.to_thread(self._start_postgres)
+        await self._open_edges()
+        await self._start_broker()
+        await self._migrate()
+        for name, (service, role) in ROLES.items():
+            self.parts[name] = self._part(name, service, role)
+        await asyncio.gather(*(self.parts[name].start() for name in ROLES))
+        for name in ROLES:
+            await self.wait_ready(name)
+        for name in ROLES:
+            self.parts[name].keep_up()
+        self._postgres_keeper = asyncio.create_task(self._keep_postgres())
+
+    def log(self, name: str) -> Path:
+        return self.directory / "logs" / f"{name}.log"
+
+    def _start_postgres(self) -> None:
+        self.postgres.start()
+        roles = resources.files("marketkit").joinpath("roles.sql").read_text("utf-8")
+        self.postgres.prepare([f"yaosu_{name}" for name in PACKAGES], roles, owner="yaosu_owner")
+
+    async def _keep_postgres(self) -> None:
+        while True:
+            await asyncio.sleep(0.2)
+            if not self.postgres.is_running():
+                with contextlib.suppress(CannotStart):
+                    await asyncio.to_thread(self.postgres.start)
+
+    async def _open_edges(self) -> None:
+        apis, gates = ("energy-api-1", "energy-api-2"), ("gateway-api",)
+        socket = self.postgres.socket_dir / ".s.PGSQL.5432"
+        wanted = {
+            "people": [tcp(self._ports[name][0]) for name in gates],
+            "direct": [tcp(self._ports[name][0]) for name in apis],
+            "energy-api": [tcp(self._ports[name][0]) for name in apis],
+            "energy-inner": [tcp(self._ports[name][1]) for name in apis],
+            "gateway-inner": [tcp(self._ports[name][1]) for name in gates],
+            "energy-database": [unix(socket)],
+            "gateway-database": [unix(socket)],
+        }
+        for name, targets in wanted.items():
+            self.edges[name] = edge = Edge(name, targets)
+            await edge.open()
+
+    async def _start_broker(self) -> None:
+        if self.servers:
+            return
+        port = str(self._ports["broker"][0])
+        program = [sys.executable, "-m", "yaosu.broker", "--port", port]
+        self.parts["broker"] = part = Part("broker", program, _environment({}), self.log("broker"))
+        await part.start()
+        await self._until("broker", self._broker_answers)
+        part.keep_up()
+
+    async def _broker_answers(self) -> bool:
+        _, writer = await asyncio.open_connection(HOST, self._ports["broker"][0])
+        writer.close()
+        return True
+
+    async def _migrate(self) -> None:
+        parts = [self._part(f"{name}-migrate", name, "migrate") for name in PACKAGES]
+        await asyncio.gather(*(part.start() for part in parts))
+        for part in parts:
+            if await part.ended():
+                raise CannotStart(f"{part.name} failed: {part.log}\n{tail(part.log)}")
+        for name, statements in self.after_migration.items():
+            with psycopg.connect(self.dsn(name), autocommit=True) as connection:
+                for statement in statements:
+                    connection.execute(statement.encode())
+
+    def _part(self, name: str, service: str, role: str) -> Part:
+        program = [sys.executable, "-m", PACKAGES[service]]
+        if self.plants and role != "migrate":
+            launcher = str(TESTS / "lab" / "launch.py")
+            program = [sys.executable, launcher, ",".join(self.plants), PACKAGES[service]]
+        settings = self._settings(name, service, role)
+        env = _environment(settings) | (dict(self.preload) if role != "migrate" else {})
+        return Part(name, [*program, "--role", role], env, self.log(name))
+
+    def _settings(self, name: str, service: str, role: str) -> dict[str, str]:
+        api_port, inner_port = self._ports.get(name, (1, 1))
+        database = f"yaosu_app@{HOST}:{self.edges[f'{service}-database'].port}/yaosu_{service}"
+        settings = {
+            "ENV": "embedded",
+            "DATABASE_URL": f"postgresql+psycopg://{database}",
+            "KAFKA_SERVERS": self.kafka_servers,
+            "HOST": HOST,
+            "API_PORT": str(api_port),
+            "INNER_PORT": str(inner_port),
+            "KEYS_DIR": str(self.keys.of(service)),
+        }
+        if service == GATEWAY:
+            energy = {"api": self.edges["energy-api"].url, "inner": self.edges["energy-inner"].url}
+            settings["UPSTREAMS"] = json.dumps({"energy": energy | {"source": SOURCES["energy"]}})
+        if role == "migrate":
+            settings["MIGRATE_URL"] = self.postgres.url(f"yaosu_{service}", "yaosu_owner")
+        return settings
+
+    async def wait_ready(self, name: str) -> None:
+        """Return once this process says that it can serve."""
+        async with httpx.AsyncClient(timeout=2, trust_env=False) as client:
+
+            async def answers() -> bool:
+                return (await client.get(f"{self.own_inner_url(name)}/readyz")).is_success
+
+            await self._until(name, answers)
+
+    async def all_ready(self) -> None:
+        for name in ROLES:
+            await self.wait_ready(name)
+
+    async def _until(self, name: str, answers: Callable[[], Awaitable[bool]]) -> None:
+        deadline = time.monotonic() + READY_S_MAX
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError, httpx.HTTPError):
+                if await answers():
+                    return
+            await asyncio.sleep(0.1)
+        raise CannotStart(f"{name} is not ready\n{tail(self.log(name), 30)}")
+
+    # What may be done to the database and the broker.
+
+    def stop_postgres_at_once(self) -> None:
+        """As `pg_ctl -m immediate`: no goodbye, recovery on the next start."""
+        if self.postgres.process is not None:
+            self.postgres.process.send_signal(signal.SIGQUIT)
+
+    def postgres_processes(self) -> list[psutil.Process]:
+        if self.postgres.process is None:
+            return []
+        with contextlib.suppress(psutil.NoSuchProcess):
+            postmaster = psutil.Process(self.postgres.process.pid)
+            return [postmaster, *postmaster.children(recursive=True)]
+        return []
+
+    def freeze_postgres(self) -> None:
+        self._signal_postgres(signal.SIGSTOP)
+
+    def thaw_postgres(self) -> None:
+        if hasattr(self, "postgres"):
+            self._signal_postgres(signal.SIGCONT)
+
+    def _signal_postgres(self, number: signal.Signals) -> None:
+        for process in self.postgres_processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+
+    def terminate_backends(self, service: str, share: float) -> int:
+        """End a random share of a service's connections; how many."""
+        statement = (
+            f"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+            f"WHERE datname = 'yaosu_{service}' AND usename = 'yaosu_app' AND random() < {share}"
+        )
+        with psycopg.connect(self.dsn(service), autocommit=True) as connection:
+            row = connection.execute(statement.encode()).fetchone()
+        return int(row[0]) if row else 0
+
+    def signal(self, name: str, number: signal.Signals) -> bool:
+        """Signal a process of the house, `postgres` too; whether it was there."""
+        if name == "postgres":
+            if self.postgres.process is None:
+                return False
+            self.postgres.process.send_signal(number)
+            return True
+        return self.parts[name].signal(number)
+
+
+def _environment(settings: Mapping[str, str]) -> dict[str, str]:
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("YAOSU_")}
+    return inherited | {f"YAOSU_{name}": value for name, value in settings.items()}
+
+
+def _free_ports(names: Sequence[str]) -> dict[str, tuple[int, int]]:
+    held = [(socket.create_server((HOST, 0)), socket.create_server((HOST, 0))) for _ in names]
+    ports = [(a.getsockname()[1], b.getsockname()[1]) for a, b in held]
+    for pair in held:
+        for taken in pair:
+            taken.close()
+    return dict(zip(names, ports, strict=True))

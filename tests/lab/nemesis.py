@@ -1,0 +1,161 @@
+"""What is done to the house: a schedule out of a seed, one JSON line for each thing done."""
+
+import asyncio
+import json
+import random
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg
+
+from lab.checks import Findings
+from lab.house import ROLES, LabHouse
+from lab.proxy import TOXICS
+
+
+@dataclass(frozen=True)
+class Act:
+    """One thing done to one part; `seconds` is how long it lasts, where it lasts."""
+
+    what: str
+    to: str = ""
+    seconds: float = 0.0
+
+
+@dataclass
+class Nemesis:
+    """Carries a schedule out; what it did is counted, and stands in a file of its own."""
+
+    house: LabHouse
+    findings: Findings
+    random: random.Random
+    file: Path
+    kills: dict[str, int] = field(default_factory=dict)
+    on_broker_fault: Callable[[], None] = lambda: None
+
+    async def run(self, schedule: list[Act], pause_s: float, until: float) -> None:
+        """Take the acts in turn, a pause between, until the time is over or the list ends."""
+        for act in schedule:
+            if time.monotonic() > until:
+                return
+            await asyncio.sleep(pause_s * self.random.uniform(0.5, 1.5))
+            await self.do(act)
+
+    async def do(self, act: Act) -> None:
+        self._note(act)
+        self.findings.count(f"acts_{act.what}")
+        actions: dict[str, Callable[[Act], Awaitable[None]]] = {
+            "kill": self._kill,
+            "term": self._term,
+            "pause": self._pause,
+            "postgres-immediate": self._postgres_immediate,
+            "postgres-freeze": self._postgres_freeze,
+            "backends": self._backends,
+            "broker-down": self._broker_down,
+            "broker-kill": self._broker_kill,
+            "broker-wipe": self._broker_wipe,
+            "toxic": self._toxic,
+            "edge-down": self._edge_down,
+            "rebuild": self._rebuild,
+        }
+        try:
+            await actions[act.what](act)
+        except psycopg.OperationalError as error:
+            self.findings.count("acts_missed")
+            self._note(Act("missed", f"{act.what}: {type(error).__name__}"))
+
+    def _note(self, act: Act) -> None:
+        said = {"at": round(time.time(), 3), "act": act.what, "to": act.to, "s": act.seconds}
+        with self.file.open("a") as file:
+            file.write(json.dumps(said) + "\n")
+
+    async def _kill(self, act: Act) -> None:
+        if self.house.signal(act.to, signal.SIGKILL):
+            self.kills[act.to] = self.kills.get(act.to, 0) + 1
+
+    async def _term(self, act: Act) -> None:
+        part = self.house.parts[act.to]
+        starts, began = part.starts, time.monotonic()
+        if part.signal(signal.SIGTERM):
+            while part.starts == starts and time.monotonic() - began < 20:
+                await asyncio.sleep(0.05)
+            stopped_s = time.monotonic() - began
+            longest = self.findings.figures.get("stop_s_max", 0.0)
+            self.findings.figures["stop_s_max"] = round(max(longest, stopped_s), 1)
+            if stopped_s > 13.0:
+                self.findings.fault("G13", f"{act.to} took {stopped_s:.1f} s to stop")
+
+    async def _pause(self, act: Act) -> None:
+        if self.house.signal(act.to, signal.SIGSTOP):
+            await asyncio.sleep(act.seconds)
+            self.house.signal(act.to, signal.SIGCONT)
+
+    async def _postgres_immediate(self, act: Act) -> None:
+        self.house.stop_postgres_at_once()
+
+    async def _postgres_freeze(self, act: Act) -> None:
+        self.house.freeze_postgres()
+        try:
+            await asyncio.sleep(act.seconds)
+        finally:
+            self.house.thaw_postgres()
+
+    async def _backends(self, act: Act) -> None:
+        ended = await asyncio.to_thread(self.house.terminate_backends, act.to, 0.5)
+        self.findings.count("backends_ended", ended)
+
+    async def _broker_kill(self, act: Act) -> None:
+        self.on_broker_fault()
+        self.house.signal("broker", signal.SIGKILL)
+
+    async def _broker_wipe(self, act: Act) -> None:
+        self.on_broker_fault()
+        self.house.parts["broker"].tell("wipe")
+
+    async def _broker_down(self, act: Act) -> None:
+        self.on_broker_fault()
+        self.house.parts["broker"].tell("down")
+        await asyncio.sleep(act.seconds)
+        self.house.parts["broker"].tell("up")
+
+    async def _toxic(self, act: Act) -> None:
+        edge_name, _, names = act.to.partition(":")
+        edge = self.house.edges[edge_name]
+        edge.toxics[:] = [TOXICS[name] for name in names.split("+")]
+        edge.cut()
+        await asyncio.sleep(act.seconds)
+        edge.toxics.clear()
+        edge.cut()
+
+    async def _edge_down(self, act: Act) -> None:
+        edge = self.house.edges[act.to]
+        edge.is_down = True
+        edge.cut()
+        await asyncio.sleep(act.seconds)
+        edge.is_down = False
+
+    async def _rebuild(self, act: Act) -> None:
+        """Drop the projections with their positions, as an operator may at any time."""
+
+        def drop() -> None:
+            with psycopg.connect(self.house.dsn("gateway")) as connection:
+                connection.execute("SET lock_timeout = '5s'")
+                names = connection.execute(
+                    "SELECT schemaname || '.' || tablename FROM pg_tables "
+                    "WHERE schemaname = 'projection'"
+                ).fetchall()
+                connection.execute("DELETE FROM position")
+                connection.execute(b"TRUNCATE " + ", ".join(n for (n,) in names).encode())
+
+        await asyncio.to_thread(drop)
+
+
+def every_role_once(random: random.Random) -> list[Act]:
+    """P0: each process killed once, one immediate stop of PostgreSQL, one wipe of the broker."""
+    acts = [Act("kill", name) for name in ROLES]
+    acts += [Act("postgres-immediate", "postgres"), Act("broker-wipe"), Act("broker-kill")]
+    random.shuffle(acts)
+    return acts

@@ -1,0 +1,184 @@
+"""One run of the lab: a house, a crowd, a nemesis; then the judgement and the report."""
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from lab.checks import Findings, Judge, Sampler, canaries_in
+from lab.crowd import Crowd
+from lab.history import History
+from lab.house import LabHouse
+from lab.market import LabSale, Market
+from lab.nemesis import Nemesis
+from lab.plans import Plan
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be run: every choice of a run follows from these."""
+
+    plan: Plan
+    seed: int
+    minutes: float
+    plants: Sequence[str] = ()
+    kafka: bool = False
+
+
+@dataclass
+class Lab:
+    """A run as it goes."""
+
+    asked: Asked
+    directory: Path
+    say: Callable[[str], None]
+    findings: Findings = field(default_factory=Findings)
+
+    async def run(self) -> dict[str, Any]:
+        """The report of one run."""
+        began = time.monotonic()
+        history = History(self.directory / "history.jsonl")
+        house = LabHouse(self.directory / "house", plants=self.asked.plants)
+        try:
+            async with house:
+                self.say(f"house ready in {time.monotonic() - began:.1f} s")
+                await self._live(house, history)
+        finally:
+            history.close()
+        self.findings.figures["seconds"] = round(time.monotonic() - began, 1)
+        return self.report(history)
+
+    async def _live(self, house: LabHouse, history: History) -> None:
+        seed = self.asked.seed
+        crowd = Crowd(house, history, random.Random(seed))
+        nemesis = Nemesis(
+            house, self.findings, random.Random(seed + 1), self.directory / "nemesis.jsonl"
+        )
+        sampler = Sampler(house, self.findings)
+        judge = Judge(house, history, self.findings)
+        async with crowd:
+            market = Market(house, crowd, random.Random(seed + 2))
+            market.before_opening = self._scan(house, history)
+            await market.begin()
+            sampling = asyncio.create_task(sampler.forever())
+            await self._hurt(nemesis, market)
+            await house.all_ready()
+            self.say("the last fault is over")
+            unknown = await crowd.resolve(market.people)
+            self.findings.figures["converged_s"] = round(await judge.until_converged(), 1)
+            sampling.cancel()
+            await asyncio.wait([sampling])
+        await asyncio.to_thread(sampler.sample)
+        await asyncio.to_thread(judge.judge)
+        self.findings.figures |= {
+            "unknown_at_end": unknown,
+            "closings": market.closings,
+            "sales": len(market.sales),
+            "kills": sum(nemesis.kills.values()),
+            "kills_by_role": dict(sorted(nemesis.kills.items())),
+            "starts_by_role": {name: part.starts for name, part in house.parts.items()},
+        }
+
+    async def _hurt(self, nemesis: Nemesis, market: Market) -> None:
+        until = time.monotonic() + self.asked.minutes * 60
+        acting = asyncio.create_task(self._act(nemesis, until))
+        working = asyncio.create_task(self._work(market, acting, until))
+        try:
+            await asyncio.gather(acting, working)
+        finally:
+            for task in (acting, working):
+                task.cancel()
+            await asyncio.wait([acting, working])
+
+    async def _act(self, nemesis: Nemesis, until: float) -> None:
+        acts = self.asked.plan.acts(nemesis.random)
+        for act in acts:
+            if time.monotonic() > until:
+                return
+            await nemesis.run([act], self.asked.plan.pause_s, until)
+
+    async def _work(self, market: Market, acting: "asyncio.Task[None]", until: float) -> None:
+        """Rounds of sales with takes of quota beside them, at least until the nemesis is done."""
+        number = 0
+        plan = self.asked.plan
+        while not number or not acting.done() or time.monotonic() < until:
+            number += 1
+            await asyncio.gather(
+                market.play_round(plan.sales, gap_s=plan.gap_s, window_s=plan.window_s),
+                self._takes(market, number),
+            )
+            self.say(f"round {number}: {market.closings} closings")
+            if self.asked.plan.name == "P0" and acting.done():
+                return
+
+    async def _takes(self, market: Market, number: int) -> None:
+        for turn in range(3):
+            at = number * 10 + turn
+            await asyncio.gather(
+                market.contest(at), market.overfill(at), market.assign(at), market.shut_down(at)
+            )
+
+    def _scan(
+        self, house: LabHouse, history: History
+    ) -> Callable[[Sequence[LabSale]], Awaitable[None]]:
+        """Look for the canaries of sales that nobody has opened, everywhere the house writes."""
+
+        async def scan(sales: Sequence[LabSale]) -> None:
+            secret = {price for sale in sales for price in sale.canaries}
+            found = await asyncio.to_thread(self._scan_files, house, secret)
+            for name in house.parts:
+                if name == "broker":
+                    continue
+                try:
+                    async with httpx.AsyncClient(timeout=2, trust_env=False) as client:
+                        text = (await client.get(f"{house.own_inner_url(name)}/metrics")).content
+                except httpx.HTTPError:
+                    continue
+                found += [(f"{name} metrics", hit) for hit in canaries_in(text, secret)]
+            for call in history.calls.values():
+                found += [(f"answer {call.kind}", hit) for hit in canaries_in(call.answer, secret)]
+            for place, hit in found:
+                self.findings.fault("G9", f"{hit} stands in {place} before the opening")
+            self.findings.count("canaries_sought", len(secret))
+            self.findings.count("canary_hits", len(found))
+
+        return scan
+
+    def _scan_files(self, house: LabHouse, secret: set[str]) -> list[tuple[str, str]]:
+        found = []
+        for file in house.directory.rglob("*"):
+            if "keys" in file.parts or not file.is_file():
+                continue
+            try:
+                content = file.read_bytes()
+            except OSError:
+                continue
+            self.findings.count("bytes_scanned", len(content))
+            found += [(file.name, hit) for hit in canaries_in(content, secret)]
+        return found
+
+    def report(self, history: History) -> dict[str, Any]:
+        asked = self.asked
+        plants = f" --plant {','.join(asked.plants)}" if asked.plants else ""
+        return {
+            "plan": asked.plan.name,
+            "seed": asked.seed,
+            "minutes": asked.minutes,
+            "plants": list(asked.plants),
+            "replay": f"yaosu lab --seed {asked.seed} --plan {asked.plan.name} "
+            f"--minutes {asked.minutes}{plants}",
+            "is_red": self.findings.is_red,
+            "faults": self.findings.faults,
+            "figures": self.findings.figures,
+            "statuses": {str(k): v for k, v in sorted(history.statuses.items())},
+        }
+
+
+def write(report: dict[str, Any], file: Path) -> None:
+    file.write_text(json.dumps(report, ensure_ascii=False, indent=1) + "\n")
