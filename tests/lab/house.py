@@ -21,17 +21,15 @@ import httpx
 import psutil
 import psycopg
 
+from lab.parts import Nursery, Part, Program
 from lab.proxy import Edge, tcp, unix
 from marketkit.codes import CITY
 from yaosu.keys import GATEWAY, Keys, make_keys
 from yaosu.postgres import Postgres
-from yaosu.processes import CannotStart, launched, open_log, signal_group, tail
+from yaosu.processes import CannotStart, tail
 
 HOST = "127.0.0.1"
 READY_S_MAX = 60.0
-RESTART_AFTER_S = 0.2
-STOP_S = 8.0
-TESTS = Path(__file__).parents[1]
 PACKAGES = {"energy": "energy_trade", "gateway": "gateway"}
 SOURCES = {"energy": f"/{CITY}/energy-trade", "gateway": f"/{CITY}/gateway"}
 # Every role of every service as production runs it: api and worker twice, one opener.
@@ -57,74 +55,6 @@ class LabPostgres(Postgres):
 
 
 @dataclass
-class Part:
-    """One process of the house; while it is kept up it is started again whenever it ends."""
-
-    name: str
-    program: Sequence[str | Path]
-    env: Mapping[str, str]
-    log: Path
-    starts: int = 0
-    _process: asyncio.subprocess.Process | None = None
-    _keeper: asyncio.Task[None] | None = None
-
-    @property
-    def pid(self) -> int | None:
-        process = self._process
-        return process.pid if process is not None and process.returncode is None else None
-
-    async def start(self) -> None:
-        with open_log(self.log) as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *launched(self.program, signal.SIGKILL),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                env=dict(self.env),
-                start_new_session=True,
-            )
-        self.starts += 1
-
-    def keep_up(self) -> None:
-        self._keeper = asyncio.create_task(self._keep(), name=f"keep {self.name}")
-
-    async def _keep(self) -> None:
-        while True:
-            await self.ended()
-            await asyncio.sleep(RESTART_AFTER_S)
-            await self.start()
-
-    async def ended(self) -> int:
-        assert self._process is not None
-        return await self._process.wait()
-
-    def signal(self, number: signal.Signals) -> bool:
-        """Send the process and its group a signal; whether it was there."""
-        if self.pid is None:
-            return False
-        signal_group(self.pid, number)
-        return True
-
-    def tell(self, order: str) -> None:
-        assert self._process is not None
-        assert self._process.stdin is not None
-        self._process.stdin.write(order.encode() + b"\n")
-
-    async def stop(self) -> None:
-        if self._keeper is not None:
-            self._keeper.cancel()
-        if self._process is None:
-            return
-        if self._process.returncode is None:
-            signal_group(self._process.pid, signal.SIGCONT)
-            signal_group(self._process.pid, signal.SIGTERM)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._process.wait(), STOP_S)
-        signal_group(self._process.pid, signal.SIGKILL)
-        await self._process.wait()
-
-
-@dataclass
 class LabHouse:
     """`async with LabHouse(...) as house`: it answers, and everything of it can be hurt.
 
@@ -133,17 +63,20 @@ class LabHouse:
         plants: Planted faults its services run with.
         servers: A broker that stands already; the embedded one if none is given.
         database_options: More options of PostgreSQL's command line.
-        preload: Environment every service gets besides its settings.
+        preload: Environment that the processes of a service get besides their settings.
+        after_migration: Statements for a service's database before anything runs on it.
     """
 
     directory: Path
     plants: Sequence[str] = ()
     servers: str = ""
     database_options: Sequence[str] = ()
-    preload: Mapping[str, str] = field(default_factory=dict)
+    preload: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     after_migration: Mapping[str, Sequence[str]] = field(default_factory=dict)
     parts: dict[str, Part] = field(default_factory=dict, init=False)
     edges: dict[str, Edge] = field(default_factory=dict, init=False)
+    broker: Program | None = field(default=None, init=False)
+    _nurseries: dict[str, Nursery] = field(default_factory=dict, init=False)
     _ports: dict[str, tuple[int, int]] = field(default_factory=dict, init=False)
     _postgres_keeper: asyncio.Task[None] | None = field(default=None, init=False)
 
@@ -198,6 +131,7 @@ class LabHouse:
         await asyncio.gather(*(part.stop() for part in self.parts.values()))
         if broker is not None:
             await broker.stop()
+        await asyncio.gather(*(nursery.stop() for nursery in self._nurseries.values()))
         for edge in self.edges.values():
             await edge.close()
         if hasattr(self, "postgres"):
@@ -207,6 +141,11 @@ class LabHouse:
         self.directory.mkdir(parents=True, exist_ok=True)
         self._ports = _free_ports([*ROLES, "broker"])
         make_keys(self.directory / "keys", SOURCES)
+        for name, package in PACKAGES.items():
+            env = _environment({}) | dict(self.preload.get(name, {}))
+            nursery = Nursery(package, self.plants, env, self.log(f"{name}-nursery"))
+            self._nurseries[name] = nursery
+            await nursery.start()
         self.postgres = LabPostgres(self.directory / "postgres", log=self.log("postgres"))
         self.postgres.more_options = self.database_options
         await asyncio.to_thread(self._start_postgres)
@@ -258,7 +197,8 @@ class LabHouse:
             return
         port = str(self._ports["broker"][0])
         program = [sys.executable, "-m", "yaosu.broker", "--port", port]
-        self.parts["broker"] = part = Part("broker", program, _environment({}), self.log("broker"))
+        self.broker = Program(program, _environment({}), self.log("broker"))
+        self.parts["broker"] = part = Part("broker", self.log("broker"), self.broker.begin)
         await part.start()
         await self._until("broker", self._broker_answers)
         part.keep_up()
@@ -280,13 +220,10 @@ class LabHouse:
                     connection.execute(statement.encode())
 
     def _part(self, name: str, service: str, role: str) -> Part:
-        program = [sys.executable, "-m", PACKAGES[service]]
-        if self.plants and role != "migrate":
-            launcher = str(TESTS / "lab" / "launch.py")
-            program = [sys.executable, launcher, ",".join(self.plants), PACKAGES[service]]
-        settings = self._settings(name, service, role)
-        env = _environment(settings) | (dict(self.preload) if role != "migrate" else {})
-        return Part(name, [*program, "--role", role], env, self.log(name))
+        env = _environment(self._settings(name, service, role))
+        log = self.log(name)
+        wish = {"name": name, "role": role, "log": str(log), "env": env}
+        return Part(name, log, lambda: self._nurseries[service].bear(wish))
 
     def _settings(self, name: str, service: str, role: str) -> dict[str, str]:
         api_port, inner_port = self._ports.get(name, (1, 1))

@@ -111,15 +111,19 @@ class Nemesis:
         self.on_broker_fault()
         self.house.signal("broker", signal.SIGKILL)
 
+    def _tell_broker(self, order: str) -> None:
+        if self.house.broker is not None:
+            self.house.broker.tell(order)
+
     async def _broker_wipe(self, act: Act) -> None:
         self.on_broker_fault()
-        self.house.parts["broker"].tell("wipe")
+        self._tell_broker("wipe")
 
     async def _broker_down(self, act: Act) -> None:
         self.on_broker_fault()
-        self.house.parts["broker"].tell("down")
+        self._tell_broker("down")
         await asyncio.sleep(act.seconds)
-        self.house.parts["broker"].tell("up")
+        self._tell_broker("up")
 
     async def _toxic(self, act: Act) -> None:
         edge_name, _, names = act.to.partition(":")
