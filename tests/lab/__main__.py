@@ -21,12 +21,14 @@ def main() -> int:
     parser.add_argument("--plan", choices=sorted(PLANS), default="P0")
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--plant", default="", help="planted faults, by name")
+    parser.add_argument("--until-red", action="store_true", help="end at the first fault found")
     parser.add_argument("--kafka", action="store_true", help="three real brokers")
     parser.add_argument("--keep", type=Path, help="keep everything in this directory")
     asked = parser.parse_args()
     plan = PLANS[asked.plan]
     plants = [name for name in asked.plant.split(",") if name]
-    what = Asked(plan, asked.seed, asked.minutes or plan.minutes, plants, asked.kafka)
+    minutes = asked.minutes or plan.minutes
+    what = Asked(plan, asked.seed, minutes, plants, asked.kafka, asked.until_red)
     return asyncio.run(_run(what, asked.keep))
 
 

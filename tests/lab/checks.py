@@ -11,14 +11,17 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg
 
 from lab.history import Call, History
-from lab.house import LabHouse
+from lab.house import SOURCES, LabHouse
 from marketkit.movements import Leg, Movement, fold
 from marketkit.signing import ZERO, chain_after
+from yaosu.evidence.check import check
+from yaosu.evidence.collect import Asker, CannotExport, export
 
 CONVERGED_S_MAX = 30.0
 ASKED = (
@@ -208,6 +211,26 @@ class Judge:
             return f"sent {dict(sent)} of {dict(heads)}"
         return ""
 
+    async def evidence(self, file: Path) -> None:
+        """What `yaosu verify` says of the energy service: chains, holdings, results of sales."""
+        asker = Asker(self.house.keys.signer("gateway"), SOURCES["gateway"])
+        urls = {"energy": self.house.inner_urls["energy"]}
+        deadline = time.monotonic() + CONVERGED_S_MAX
+        while True:
+            try:
+                await export(file, urls, asker)
+                break
+            except CannotExport as why:
+                if time.monotonic() > deadline:
+                    self.findings.fault("G14", f"no evidence can be had: {why}")
+                    return
+            await asyncio.sleep(1.0)
+        report = await asyncio.to_thread(check, file)
+        self.findings.figures["verified"] = ", ".join(one.seen for one in report.findings)
+        for finding in report.findings:
+            for fault in finding.faults:
+                self.findings.fault("G14", f"{finding.what}: {fault}")
+
     def events(self) -> Iterator[dict[str, Any]]:
         statement = "SELECT event FROM log ORDER BY partition, sequence"
         for (event,) in self.house.rows("energy", statement):
@@ -248,6 +271,9 @@ class Judge:
             for principal, key, status, body in self.house.rows("energy", statement)
         }
         lost = 0
+        statement = "SELECT principal, key, status, body FROM stored_answer"
+        for principal, key, status, body in self.house.rows("gateway", statement):
+            stored[principal, key] = (status, bytes(body))
         for call in self._calls():
             is_of_action = call.is_done or call.status == 409
             if is_of_action and stored.get((call.principal, call.key)) != (

@@ -90,7 +90,7 @@ class Crowd:
         body = json.dumps(form or {}, ensure_ascii=False).encode()
         principal = f"{PEOPLE_ISSUER}|{person.sub}"
         call = self.history.begin(Call(kind, key, principal, path, body))
-        doors = self._doors()
+        doors = self._doors(path)
         attempts = [self._until_settled(call, person, doors[0])]
         if self.random.random() < self.twin_share:
             attempts.append(self._until_settled(call, person, doors[1]))
@@ -99,7 +99,9 @@ class Crowd:
             self._later(self._repeat(call, person, doors[1]))
         return call
 
-    def _doors(self) -> list[str]:
+    def _doors(self, path: str) -> list[str]:
+        if path.startswith("/v1/replays"):
+            return ["board", "board"]
         doors = ["gateway", "direct"]
         self.random.shuffle(doors)
         return doors
@@ -119,7 +121,8 @@ class Crowd:
             await asyncio.wait(list(self._open), timeout=PATIENCE_S)
         open_calls = [call for call in self.history.calls.values() if not call.is_settled]
         wanted = [
-            self._until_settled(call, people[call.principal], "direct") for call in open_calls
+            self._until_settled(call, people[call.principal], self._doors(call.path)[0])
+            for call in open_calls
         ]
         await asyncio.gather(*wanted)
         return sum(not call.is_settled for call in open_calls)
@@ -168,6 +171,8 @@ class Crowd:
     def _url(self, door: str, path: str) -> str:
         if door == "direct":
             return self.house.direct_url + path
+        if door == "board":
+            return self.house.gateway_url + path
         return f"{self.house.gateway_url}/v1/energy{path.removeprefix('/v1')}"
 
     async def ask(self, person: Person | None, path: str, *, door: str = "direct") -> Any:

@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +20,8 @@ import httpx
 import psutil
 import psycopg
 
-from lab.parts import Nursery, Part, Program
+from lab.brokers import NODES, Broker, Embedded, Trio
+from lab.parts import Nursery, Part
 from lab.proxy import Edge, tcp, unix
 from marketkit.codes import CITY
 from yaosu.keys import GATEWAY, Keys, make_keys
@@ -61,7 +61,7 @@ class LabHouse:
     Args:
         directory: Holds all of it.
         plants: Planted faults its services run with.
-        servers: A broker that stands already; the embedded one if none is given.
+        has_real_kafka: Three nodes of Apache Kafka instead of the embedded broker.
         database_options: More options of PostgreSQL's command line.
         preload: Environment that the processes of a service get besides their settings.
         after_migration: Statements for a service's database before anything runs on it.
@@ -69,13 +69,13 @@ class LabHouse:
 
     directory: Path
     plants: Sequence[str] = ()
-    servers: str = ""
+    has_real_kafka: bool = False
     database_options: Sequence[str] = ()
     preload: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     after_migration: Mapping[str, Sequence[str]] = field(default_factory=dict)
     parts: dict[str, Part] = field(default_factory=dict, init=False)
     edges: dict[str, Edge] = field(default_factory=dict, init=False)
-    broker: Program | None = field(default=None, init=False)
+    broker: Broker | None = field(default=None, init=False)
     _nurseries: dict[str, Nursery] = field(default_factory=dict, init=False)
     _ports: dict[str, tuple[int, int]] = field(default_factory=dict, init=False)
     _postgres_keeper: asyncio.Task[None] | None = field(default=None, init=False)
@@ -108,7 +108,8 @@ class LabHouse:
 
     @property
     def kafka_servers(self) -> str:
-        return self.servers or f"{HOST}:{self._ports['broker'][0]}"
+        assert self.broker is not None
+        return self.broker.servers
 
     def own_inner_url(self, name: str) -> str:
         """A process's own inner port, nothing between."""
@@ -127,10 +128,9 @@ class LabHouse:
         if self._postgres_keeper is not None:
             self._postgres_keeper.cancel()
         self.thaw_postgres()
-        broker = self.parts.pop("broker", None)
         await asyncio.gather(*(part.stop() for part in self.parts.values()))
-        if broker is not None:
-            await broker.stop()
+        if self.broker is not None:
+            await self.broker.stop()
         await asyncio.gather(*(nursery.stop() for nursery in self._nurseries.values()))
         for edge in self.edges.values():
             await edge.close()
@@ -139,7 +139,7 @@ class LabHouse:
 
     async def _start(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
-        self._ports = _free_ports([*ROLES, "broker"])
+        self._ports = _free_ports([*ROLES, "broker", *(f"kafka-{n}" for n in range(1, NODES + 1))])
         make_keys(self.directory / "keys", SOURCES)
         for name, package in PACKAGES.items():
             env = _environment({}) | dict(self.preload.get(name, {}))
@@ -193,20 +193,12 @@ class LabHouse:
             await edge.open()
 
     async def _start_broker(self) -> None:
-        if self.servers:
-            return
-        port = str(self._ports["broker"][0])
-        program = [sys.executable, "-m", "yaosu.broker", "--port", port]
-        self.broker = Program(program, _environment({}), self.log("broker"))
-        self.parts["broker"] = part = Part("broker", self.log("broker"), self.broker.begin)
-        await part.start()
-        await self._until("broker", self._broker_answers)
-        part.keep_up()
-
-    async def _broker_answers(self) -> bool:
-        _, writer = await asyncio.open_connection(HOST, self._ports["broker"][0])
-        writer.close()
-        return True
+        if self.has_real_kafka:
+            ports = [self._ports[f"kafka-{number}"] for number in range(1, NODES + 1)]
+            self.broker = Trio(self.directory / "kafka", _environment({}), ports)
+        else:
+            self.broker = Embedded(self._ports["broker"][0], _environment({}), self.log("broker"))
+        await self.broker.start()
 
     async def _migrate(self) -> None:
         parts = [self._part(f"{name}-migrate", name, "migrate") for name in PACKAGES]
@@ -310,7 +302,12 @@ class LabHouse:
                 return False
             self.postgres.process.send_signal(number)
             return True
-        return self.parts[name].signal(number)
+        return self.every_part[name].signal(number)
+
+    @property
+    def every_part(self) -> dict[str, Part]:
+        """The services' processes and the broker's."""
+        return {**self.parts, **(self.broker.parts if self.broker is not None else {})}
 
 
 def _environment(settings: Mapping[str, str]) -> dict[str, str]:

@@ -29,6 +29,8 @@ BEGINS = datetime(2022, 4, 11, 9, tzinfo=SHANGHAI)
 ANNOUNCED_FOR = timedelta(days=7, hours=1)
 CANARY = "7391"
 WAIT_S = 60.0
+SYSTEM_ADMIN = Person("system-admin-1", "system_admin")
+SECURITY_ADMIN = Person("security-admin-1", "security_admin")
 
 
 def issue(kind: str, region: str, asset: str, quantity: str) -> dict[str, Any]:
@@ -82,6 +84,7 @@ class Market:
     _officer_ids: list[str] = field(default_factory=list)
     _round: int = 0
     _canaries: int = 0
+    _replays: int = 0
 
     def enterprise(self, number: int) -> Person:
         return enterprise(a_uscc(number), COUNTY)
@@ -103,7 +106,7 @@ class Market:
         await self._move(BEGINS, is_first=True)
         await asyncio.gather(*(self._officer(number) for number in range(5)))
         await asyncio.gather(*(self._screen(number) for number in range(1, self.bidders + 1)))
-        await self.issue(issue("PROVINCE", "370000", "ENERGY", "90000000.000"), "store")
+        await self.issue(issue("PROVINCE", "370000", "ENERGY", "9000000000000.000"), "store")
         await self.issue(issue("POOL", "370500", "ENERGY", "700000.000"), "pool")
 
     async def _move(self, to: datetime, *, is_first: bool = False) -> None:
@@ -161,7 +164,6 @@ class Market:
         if not sales:
             return
         await self._move(sales[0].opens_at)
-        await asyncio.gather(*(self._deposit(sale, n) for sale in sales for n in self._numbers()))
         await asyncio.gather(*(self._bidding(sale) for sale in sales))
         self.closings += len(sales)
         if self.before_opening is not None:
@@ -187,7 +189,12 @@ class Market:
         return sales
 
     async def _announce(
-        self, key: str, asset: str, opens_at: datetime, closes_at: datetime, supply: str = "100.000"
+        self,
+        key: str,
+        asset: str,
+        opens_at: datetime,
+        closes_at: datetime,
+        supply: str = "1000000.000",
     ) -> LabSale | None:
         draft = self._draft(asset, opens_at, closes_at, supply)
         drafted = await self.do("draft", CENTER[0], "/v1/sales", draft, key=f"draft/{key}")
@@ -239,7 +246,7 @@ class Market:
         form = {
             "project_code": a_project_code(number),
             "name": "示例企业",
-            "quantity_max": "60.000",
+            "quantity_max": "600000.000",
         }
         key = f"{sale.sale_id}/{number}"
         path = f"{sale.path}/registrations"
@@ -253,14 +260,13 @@ class Market:
         verdict = {"verdict": "QUALIFIED", "reason": None}
         if (await self.do("qualify", BUREAU[0], path, verdict, key=f"qualify/{key}")).is_done:
             sale.registrations[number] = registration
+            await self._deposit(sale, number)
 
     async def _deposit(self, sale: LabSale, number: int) -> None:
-        if number not in sale.registrations:
-            return
         registration = sale.registrations[number]
         form = {
             "amount_yuan": registration["deposit_due_yuan"],
-            "booked_at": format_instant(sale.opens_at - timedelta(minutes=1)),
+            "booked_at": format_instant(self.now() - timedelta(seconds=1)),
             "bank_serial": f"D-{sale.sale_id}-{number}",
         }
         path = f"{sale.path}/registrations/{registration['registration_id']}/deposits"
@@ -290,7 +296,7 @@ class Market:
         price = self.canary()
         sale.canaries.add(price)
         place = BidPlace(sale.sale_id, a_uscc(number), version)
-        quantity = TCE.parse(f"{self.random.randint(1, 59)}.{self.random.randint(0, 999):03d}")
+        quantity = TCE.parse(f"{self.random.randint(1, 599_999)}.{self.random.randint(0, 999):03d}")
         sealed = seal_bid(
             [Step(YUAN.parse(price), quantity, None)],
             place,
@@ -395,6 +401,19 @@ class Market:
         await self.do("payment", CENTER[1], f"{path}/payments", form, key=f"pay/{key}")
         receipt = {"treasury_receipt_no": f"T-{key}"}
         await self.do("deliver", BUREAU[1], f"{path}/deliveries", receipt, key=f"deliver/{key}")
+
+    async def replay(self) -> None:
+        """What could not be shown is tried again: asked for by one, allowed by another."""
+        form = {"source": "/370500/energy-trade", "reason": "示例"}
+        self._replays += 1
+        key = f"replay/{self._replays}"
+        asked = await self.do(
+            "replay-request", SYSTEM_ADMIN, "/v1/replays/requests", form, key=f"{key}/1"
+        )
+        if asked.is_done:
+            request_id = asked.document()["request"]["request_id"]
+            path = f"/v1/replays/requests/{request_id}/confirmations"
+            await self.do("replay", SECURITY_ADMIN, path, key=f"{key}/2")
 
     # Quota: what is nearly used up, wanted by several at once.
 

@@ -10,10 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
+from aiokafka.errors import KafkaError
 
+from lab.brokers import Broker
 from lab.checks import Findings
 from lab.house import ROLES, LabHouse
+from lab.probes import HotFreeze
 from lab.proxy import TOXICS
+from lab.wire import forge
+from marketkit.outbox import PARTITIONS
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,19 @@ class Act:
     what: str
     to: str = ""
     seconds: float = 0.0
+
+
+async def _nothing() -> None: ...
+
+
+# A sale's closing cannot be shown.
+POISONED = (
+    "CREATE OR REPLACE FUNCTION public.lab_poison() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+    "RAISE EXCEPTION 'poisoned' USING ERRCODE = '22000'; END $$",
+    "CREATE OR REPLACE TRIGGER lab_poison BEFORE UPDATE ON projection.board_sale FOR EACH ROW "
+    "WHEN (NEW.state = 'CLOSED' AND OLD.state <> 'CLOSED') EXECUTE FUNCTION public.lab_poison()",
+)
+HEALED = ("DROP TRIGGER IF EXISTS lab_poison ON projection.board_sale",)
 
 
 @dataclass
@@ -35,6 +53,7 @@ class Nemesis:
     file: Path
     kills: dict[str, int] = field(default_factory=dict)
     on_broker_fault: Callable[[], None] = lambda: None
+    replay: Callable[[], Awaitable[None]] = _nothing
 
     async def run(self, schedule: list[Act], pause_s: float, until: float) -> None:
         """Take the acts in turn, a pause between, until the time is over or the list ends."""
@@ -60,6 +79,10 @@ class Nemesis:
             "toxic": self._toxic,
             "edge-down": self._edge_down,
             "rebuild": self._rebuild,
+            "forge": self._forge,
+            "poison": self._poison,
+            "restore": self._restore,
+            "hot-freeze": self._hot_freeze,
         }
         try:
             await actions[act.what](act)
@@ -73,8 +96,9 @@ class Nemesis:
             file.write(json.dumps(said) + "\n")
 
     async def _kill(self, act: Act) -> None:
-        if self.house.signal(act.to, signal.SIGKILL):
-            self.kills[act.to] = self.kills.get(act.to, 0) + 1
+        for name in act.to.split(","):
+            if self.house.signal(name, signal.SIGKILL):
+                self.kills[name] = self.kills.get(name, 0) + 1
 
     async def _term(self, act: Act) -> None:
         part = self.house.parts[act.to]
@@ -107,23 +131,20 @@ class Nemesis:
         ended = await asyncio.to_thread(self.house.terminate_backends, act.to, 0.5)
         self.findings.count("backends_ended", ended)
 
-    async def _broker_kill(self, act: Act) -> None:
+    def _broker(self) -> Broker:
         self.on_broker_fault()
-        self.house.signal("broker", signal.SIGKILL)
+        assert self.house.broker is not None
+        return self.house.broker
 
-    def _tell_broker(self, order: str) -> None:
-        if self.house.broker is not None:
-            self.house.broker.tell(order)
+    async def _broker_kill(self, act: Act) -> None:
+        await self._broker().kill(self.random)
+        self.kills["broker"] = self.kills.get("broker", 0) + 1
 
     async def _broker_wipe(self, act: Act) -> None:
-        self.on_broker_fault()
-        self._tell_broker("wipe")
+        await self._broker().wipe()
 
     async def _broker_down(self, act: Act) -> None:
-        self.on_broker_fault()
-        self._tell_broker("down")
-        await asyncio.sleep(act.seconds)
-        self._tell_broker("up")
+        await self._broker().down(act.seconds, self.random)
 
     async def _toxic(self, act: Act) -> None:
         edge_name, _, names = act.to.partition(":")
@@ -138,8 +159,52 @@ class Nemesis:
         edge = self.house.edges[act.to]
         edge.is_down = True
         edge.cut()
+        try:
+            await asyncio.sleep(act.seconds)
+        finally:
+            edge.is_down = False
+
+    async def _forge(self, act: Act) -> None:
+        try:
+            await forge(self.house, self.random.randrange(PARTITIONS))
+        except (KafkaError, TimeoutError, OSError):
+            self.findings.count("acts_missed")
+
+    async def _hot_freeze(self, act: Act) -> None:
+        await HotFreeze(self.house, self.findings).once(act.to)
+
+    async def _restore(self, act: Act) -> None:
+        """As from a backup that lacks the last events: they are gone, others take their places."""
+
+        def cut() -> None:
+            with psycopg.connect(self.house.dsn("energy")) as connection:
+                connection.execute("SET session_replication_role = replica")
+                connection.execute(
+                    "DELETE FROM log l USING partition_head h WHERE h.partition = l.partition "
+                    "AND l.sequence > greatest(h.sequence - 5, 1)"
+                )
+                connection.execute(
+                    "UPDATE partition_head h SET sequence = l.sequence, chain = l.chain "
+                    "FROM log l WHERE l.partition = h.partition AND l.sequence = "
+                    "(SELECT max(sequence) FROM log WHERE partition = h.partition)"
+                )
+
+        await asyncio.to_thread(cut)
+
+    async def _poison(self, act: Act) -> None:
+        """One kind of event of every sale cannot be shown for a while; then two replay it."""
+        for statement in POISONED:
+            await asyncio.to_thread(self._change, statement)
         await asyncio.sleep(act.seconds)
-        edge.is_down = False
+        for statement in HEALED:
+            await asyncio.to_thread(self._change, statement)
+        await asyncio.sleep(1.0)
+        await self.replay()
+
+    def _change(self, statement: str) -> None:
+        with psycopg.connect(self.house.dsn("gateway"), autocommit=True) as connection:
+            connection.execute(b"SET lock_timeout = '3s'")
+            connection.execute(statement.encode())
 
     async def _rebuild(self, act: Act) -> None:
         """Drop the projections with their positions, as an operator may at any time."""

@@ -117,6 +117,11 @@ class Part:
     def keep_up(self) -> None:
         self._keeper = asyncio.create_task(self._keep(), name=f"keep {self.name}")
 
+    def rest(self) -> None:
+        """From now on it stays ended when it ends."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+
     async def _keep(self) -> None:
         while True:
             await self.ended()
@@ -135,8 +140,7 @@ class Part:
         return True
 
     async def stop(self) -> None:
-        if self._keeper is not None:
-            self._keeper.cancel()
+        self.rest()
         if self.pid is None or self._end is None:
             return
         self.signal(signal.SIGCONT)

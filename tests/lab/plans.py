@@ -40,7 +40,7 @@ def _kill_storm(random: random.Random) -> Iterator[Act]:
         for role in roles:
             yield Act("kill", role)
         yield Act("postgres-immediate", "postgres")
-        yield Act("kill", "broker")
+        yield Act("broker-kill", "broker")
 
 
 def _pause(random: random.Random) -> Iterator[Act]:
@@ -85,6 +85,49 @@ def _quiet(random: random.Random) -> Iterator[Act]:
     yield from ()
 
 
+def _apis(random: random.Random) -> Iterator[Act]:
+    while True:
+        yield Act("kill", random.choice(["energy-api-1", "energy-api-2"]))
+        yield Act("backends", "energy")
+
+
+def _freezes(random: random.Random) -> Iterator[Act]:
+    while True:
+        api = random.choice(["energy-api-1", "energy-api-2"])
+        yield Act("pause", api, random.choice([0.05, 0.1, 0.25]))
+
+
+def _readers(random: random.Random) -> Iterator[Act]:
+    while True:
+        yield Act("kill", random.choice(["gateway-worker-1", "gateway-worker-2"]))
+        yield Act("kill", "gateway-worker-1,gateway-worker-2")
+
+
+def _holes(random: random.Random) -> Iterator[Act]:
+    while True:
+        yield Act("kill", "gateway-worker-1,gateway-worker-2")
+        yield Act("edge-down", "energy-inner", 3.0)
+
+
+def _forgers(random: random.Random) -> Iterator[Act]:
+    while True:
+        yield Act("forge", "wire")
+
+
+def _poison(random: random.Random) -> Iterator[Act]:
+    while True:
+        yield Act("poison", "gateway", 8.0)
+
+
+def _restore(random: random.Random) -> Iterator[Act]:
+    yield from [Act("restore", "energy")]
+
+
+def _hot_freezes(random: random.Random) -> Iterator[Act]:
+    while True:
+        yield Act("hot-freeze", random.choice(["energy-api-1", "energy-api-2"]))
+
+
 def _everything(random: random.Random) -> Iterator[Act]:
     sources = [_kill_storm, _pause, _postgres, _kafka, _network]
     running = [source(random) for source in sources]
@@ -107,6 +150,19 @@ PLANS = {
             needs=("faketime",),
         ),
         Plan("P8", "three times the load, and clients that cling", 10, _quiet, 1.0, sales=6),
+        Plan("quiet", "load alone, for plants that need no more", 0.7, _quiet, 1.0),
+        Plan("apis", "apis killed, their connections ended", 0.7, _apis, 0.7),
+        Plan("freezes", "apis frozen for moments", 0.7, _freezes, 0.1),
+        Plan("readers", "the gateway's workers killed", 0.7, _readers, 0.7),
+        Plan("holes", "readers killed and the feed away", 0.7, _holes, 0.3),
+        Plan("forgers", "records without a MAC", 0.5, _forgers, 0.3),
+        Plan("poison", "events that cannot be shown, replayed later", 0.7, _poison, 1.0),
+        Plan("restore", "an owner's log cut short", 0.5, _restore, 12.0),
+        Plan("hot-freezes", "an api frozen inside a hot transaction", 0.7, _hot_freezes, 0.2),
+        Plan(
+            "closings", "a sale's row held over its close", 0.7, _quiet, 1.0,
+            sales=4, window_s=2.5, holds_closings=True,
+        ),
         Plan("ALL", "all of it", 20, _everything, 2.0),
     )
 }  # fmt: skip

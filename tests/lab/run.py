@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,9 @@ from lab.house import LabHouse
 from lab.market import LabSale, Market
 from lab.nemesis import Nemesis
 from lab.plans import Plan
+from lab.plants import PLANTS
+from lab.probes import Isolation, holding_closings
+from lab.wire import WireListener
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Asked:
     minutes: float
     plants: Sequence[str] = ()
     kafka: bool = False
+    until_red: bool = False
 
 
 @dataclass
@@ -43,8 +47,15 @@ class Lab:
     async def run(self) -> dict[str, Any]:
         """The report of one run."""
         began = time.monotonic()
-        history = History(self.directory / "history.jsonl")
-        house = LabHouse(self.directory / "house", plants=self.asked.plants)
+        history = self._history = History(self.directory / "history.jsonl")
+        planted = [PLANTS[name] for name in self.asked.plants]
+        house = LabHouse(
+            self.directory / "house",
+            has_real_kafka=self.asked.kafka,
+            plants=[plant.name for plant in planted if plant.edits],
+            database_options=[option for plant in planted for option in plant.database],
+            after_migration=_together(plant.statements for plant in planted),
+        )
         try:
             async with house:
                 self.say(f"house ready in {time.monotonic() - began:.1f} s")
@@ -60,41 +71,73 @@ class Lab:
         nemesis = Nemesis(
             house, self.findings, random.Random(seed + 1), self.directory / "nemesis.jsonl"
         )
-        sampler = Sampler(house, self.findings)
-        judge = Judge(house, history, self.findings)
+        sampler, listener = Sampler(house, self.findings), WireListener(house, self.findings)
+        nemesis.on_broker_fault = listener.doubt
         async with crowd:
             market = Market(house, crowd, random.Random(seed + 2))
+            nemesis.replay = market.replay
             market.before_opening = self._scan(house, history)
+            if self.asked.plan.holds_closings:
+                market.over_closing = holding_closings(house, self.findings)
             await market.begin()
-            sampling = asyncio.create_task(sampler.forever())
-            await self._hurt(nemesis, market)
-            await house.all_ready()
-            self.say("the last fault is over")
-            unknown = await crowd.resolve(market.people)
-            self.findings.figures["converged_s"] = round(await judge.until_converged(), 1)
-            sampling.cancel()
-            await asyncio.wait([sampling])
-        await asyncio.to_thread(sampler.sample)
-        await asyncio.to_thread(judge.judge)
+            self.say("the market has begun")
+            isolation = Isolation(market, self.findings)
+            watching = [
+                asyncio.create_task(watcher.forever()) for watcher in (sampler, listener, isolation)
+            ]
+            try:
+                await self._hurt(nemesis, market)
+                if not self._is_enough():
+                    await self._judge(house, history, market)
+            finally:
+                for task in watching:
+                    task.cancel()
+                await asyncio.wait(watching)
+        if not self._is_enough():
+            await asyncio.to_thread(sampler.sample)
         self.findings.figures |= {
-            "unknown_at_end": unknown,
             "closings": market.closings,
             "sales": len(market.sales),
             "kills": sum(nemesis.kills.values()),
             "kills_by_role": dict(sorted(nemesis.kills.items())),
-            "starts_by_role": {name: part.starts for name, part in house.parts.items()},
+            "starts_by_role": {name: part.starts for name, part in house.every_part.items()},
         }
+
+    def _is_enough(self) -> bool:
+        return self.asked.until_red and self.findings.is_red
+
+    async def _judge(self, house: LabHouse, history: History, market: Market) -> None:
+        await house.all_ready()
+        self.say("the last fault is over")
+        judge = Judge(house, history, self.findings)
+        self.findings.figures["unknown_at_end"] = await market.crowd.resolve(market.people)
+        self.findings.figures["converged_s"] = round(await judge.until_converged(), 1)
+        if not self._is_enough():
+            await judge.evidence(self.directory / "evidence.zip")
+            await asyncio.to_thread(judge.judge)
 
     async def _hurt(self, nemesis: Nemesis, market: Market) -> None:
         until = time.monotonic() + self.asked.minutes * 60
         acting = asyncio.create_task(self._act(nemesis, until))
         working = asyncio.create_task(self._work(market, acting, until))
+        red = asyncio.create_task(self._until_red())
+        both: asyncio.Future[Any] = asyncio.gather(acting, working)
+        ends: list[asyncio.Future[Any]] = [both, red]
         try:
-            await asyncio.gather(acting, working)
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if both.done():
+                both.result()
         finally:
-            for task in (acting, working):
+            both.cancel()
+            for task in (acting, working, red):
                 task.cancel()
-            await asyncio.wait([acting, working])
+            await asyncio.wait([acting, working, red])
+
+    async def _until_red(self) -> None:
+        while not self._is_enough():
+            if self._history.mismatches:
+                self.findings.fault("G8", f"a replay is another: {self._history.mismatches[0]}")
+            await asyncio.sleep(0.2)
 
     async def _act(self, nemesis: Nemesis, until: float) -> None:
         acts = self.asked.plan.acts(nemesis.random)
@@ -133,8 +176,6 @@ class Lab:
             secret = {price for sale in sales for price in sale.canaries}
             found = await asyncio.to_thread(self._scan_files, house, secret)
             for name in house.parts:
-                if name == "broker":
-                    continue
                 try:
                     async with httpx.AsyncClient(timeout=2, trust_env=False) as client:
                         text = (await client.get(f"{house.own_inner_url(name)}/metrics")).content
@@ -178,6 +219,14 @@ class Lab:
             "figures": self.findings.figures,
             "statuses": {str(k): v for k, v in sorted(history.statuses.items())},
         }
+
+
+def _together(several: Iterable[Mapping[str, Sequence[str]]]) -> dict[str, list[str]]:
+    together: dict[str, list[str]] = {}
+    for statements in several:
+        for name, said in statements.items():
+            together.setdefault(name, []).extend(said)
+    return together
 
 
 def write(report: dict[str, Any], file: Path) -> None:
