@@ -11,7 +11,7 @@ import httpx
 from joserfc import jwt
 from joserfc.jwk import OKPKey
 
-from lab.history import Call, History
+from lab.history import Broken, Call, History
 from lab.house import LabHouse
 from marketkit.db import new_id
 from marketkit.identity import AUDIENCE, LIFE_S_MAX
@@ -174,6 +174,20 @@ class Crowd:
         if door == "board":
             return self.house.gateway_url + path
         return f"{self.house.gateway_url}/v1/energy{path.removeprefix('/v1')}"
+
+    async def see(self, person: Person | None, path: str) -> Any:
+        """What must be there, for it was answered.
+
+        Raises:
+            Broken: It is not, or nobody answers for a minute.
+        """
+        try:
+            found = await self.ask(person, path)
+        except TimeoutError:
+            raise Broken("G1", f"no answer in a minute: {path}") from None
+        if found is None:
+            raise Broken("G1", f"answered and not there: {path}")
+        return found
 
     async def ask(self, person: Person | None, path: str, *, door: str = "direct") -> Any:
         """What a question is answered, asked again while nobody answers; None if refused."""

@@ -8,6 +8,14 @@ from pathlib import Path
 from typing import Any
 
 
+class Broken(Exception):
+    """A promise that the workload itself sees broken: it cannot go on from there."""
+
+    def __init__(self, guarantee: str, what: str) -> None:
+        super().__init__(what)
+        self.guarantee = guarantee
+
+
 @dataclass
 class Call:
     """One command under one key, and every settled answer it got, by whichever door."""
@@ -34,6 +42,13 @@ class Call:
         return 200 <= self.status < 300
 
     def document(self) -> dict[str, Any]:
+        """What was answered.
+
+        Raises:
+            Broken: Nothing was, for a minute.
+        """
+        if not self.is_settled:
+            raise Broken("G1", f"no answer in a minute: {self.kind} {self.key}")
         found: dict[str, Any] = json.loads(self.answer)
         return found
 

@@ -63,7 +63,7 @@ class LabHouse:
         plants: Planted faults its services run with.
         has_real_kafka: Three nodes of Apache Kafka instead of the embedded broker.
         database_options: More options of PostgreSQL's command line.
-        preload: Environment that the processes of a service get besides their settings.
+        preload: Environment that a process of this name gets besides its settings.
         after_migration: Statements for a service's database before anything runs on it.
     """
 
@@ -71,7 +71,7 @@ class LabHouse:
     plants: Sequence[str] = ()
     has_real_kafka: bool = False
     database_options: Sequence[str] = ()
-    preload: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    preload: Callable[[str], Mapping[str, str]] = lambda name: {}
     after_migration: Mapping[str, Sequence[str]] = field(default_factory=dict)
     parts: dict[str, Part] = field(default_factory=dict, init=False)
     edges: dict[str, Edge] = field(default_factory=dict, init=False)
@@ -142,7 +142,7 @@ class LabHouse:
         self._ports = _free_ports([*ROLES, "broker", *(f"kafka-{n}" for n in range(1, NODES + 1))])
         make_keys(self.directory / "keys", SOURCES)
         for name, package in PACKAGES.items():
-            env = _environment({}) | dict(self.preload.get(name, {}))
+            env = _environment({}) | dict(self.preload(f"{name}-nursery"))
             nursery = Nursery(package, self.plants, env, self.log(f"{name}-nursery"))
             self._nurseries[name] = nursery
             await nursery.start()
@@ -212,7 +212,7 @@ class LabHouse:
                     connection.execute(statement.encode())
 
     def _part(self, name: str, service: str, role: str) -> Part:
-        env = _environment(self._settings(name, service, role))
+        env = _environment(self._settings(name, service, role)) | dict(self.preload(name))
         log = self.log(name)
         wish = {"name": name, "role": role, "log": str(log), "env": env}
         return Part(name, log, lambda: self._nurseries[service].bear(wish))

@@ -13,7 +13,7 @@ from typing import Any
 
 from builders import a_project_code, a_uscc
 from lab.crowd import Crowd
-from lab.history import Call
+from lab.history import Broken, Call
 from lab.house import LabHouse
 from marketkit.signing import b64, unb64
 from marketkit.units import SHANGHAI, TCE, YUAN, format_instant
@@ -134,6 +134,8 @@ class Market:
         person, pair = KEY_OFFICERS[number], new_key_pair()
         form = {"public_key": b64(pair.public_key)}
         call = await self.do("key-officer", person, "/v1/key-officers", form, key="officer")
+        if not call.is_done:
+            raise Broken("G8", f"a key officer was refused: {call.answer[:200]!r}")
         self._officer_keys[person.sub] = pair
         self._officer_ids.append(call.document()["officer_id"])
 
@@ -151,6 +153,8 @@ class Market:
         """One officer asks for an issue, another confirms it."""
         path = "/v1/issues/requests"
         asked = await self.do("issue-request", BUREAU[0], path, form, key=f"issue/{key}/1")
+        if not asked.is_done:
+            raise Broken("G8", f"an issue was refused: {asked.answer[:200]!r}")
         confirm = f"{path}/{asked.document()['request_id']}/confirmations"
         return await self.do("issue-confirm", BUREAU[1], confirm, key=f"issue/{key}/2")
 
@@ -205,7 +209,7 @@ class Market:
         announced = await self.do("announce", CENTER[0], path, key=f"announce/{key}")
         if not announced.is_done:
             return None
-        notice = await self.crowd.ask(None, sale.path)
+        notice = await self.crowd.see(None, sale.path)
         sale.public_key = unb64(notice["key"]["public_key"])
         return sale
 
@@ -348,7 +352,7 @@ class Market:
         """Three officers give their shares, again to each new session; whether it was cleared."""
         deadline = time.monotonic() + WAIT_S
         while time.monotonic() < deadline:
-            notice = await self.crowd.ask(None, sale.path)
+            notice = await self.crowd.see(None, sale.path)
             if notice["state"] not in {"CLOSED", "OPENED"}:
                 return bool(notice["state"] == "CLEARED")
             if notice["state"] == "CLOSED":
@@ -358,7 +362,10 @@ class Market:
 
     async def _give_share(self, sale: LabSale, number: int) -> None:
         person = KEY_OFFICERS[number]
-        opening = await self.crowd.ask(person, f"{sale.path}/opening")
+        try:
+            opening = await self.crowd.ask(person, f"{sale.path}/opening")
+        except TimeoutError:
+            return
         if not opening or not opening["session_key"] or opening["is_given"]:
             return
         wrapped = rewrap_share(
@@ -380,7 +387,7 @@ class Market:
         )
         if not confirmed.is_done:
             return
-        settlements = await self.crowd.ask(CENTER[0], f"{sale.path}/settlements")
+        settlements = await self.crowd.see(CENTER[0], f"{sale.path}/settlements")
         contracts = [self._contract(sale, one) for one in settlements["items"]]
         await asyncio.gather(*contracts)
         await self.do("archive", CENTER[0], f"{sale.path}/archivings", key=f"archive/{key}")

@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 from lab.brokers import Broker
 from lab.checks import Findings
 from lab.house import ROLES, LabHouse
+from lab.overload import bulk, cling, rush
 from lab.probes import HotFreeze
 from lab.proxy import TOXICS
 from lab.wire import forge
@@ -83,6 +84,10 @@ class Nemesis:
             "poison": self._poison,
             "restore": self._restore,
             "hot-freeze": self._hot_freeze,
+            "rush-8": lambda act: rush(self.house, self.findings, act.seconds, 8),
+            "rush-24": lambda act: rush(self.house, self.findings, act.seconds, 24),
+            "cling": lambda act: cling(self.house, self.findings, act.seconds),
+            "bulk": lambda act: bulk(self.house, self.findings),
         }
         try:
             await actions[act.what](act)

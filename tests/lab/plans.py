@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from lab.house import ROLES
 from lab.nemesis import Act, every_role_once
@@ -26,7 +26,7 @@ class Plan:
     window_s: float = 4.0
     holds_closings: bool = False
     jumps_clocks: bool = False
-    needs: tuple[str, ...] = field(default=())
+    takes: int = 3
 
 
 def _smoke(random: random.Random) -> Iterator[Act]:
@@ -79,6 +79,14 @@ def _network(random: random.Random) -> Iterator[Act]:
         for _ in range(20):
             pair = "+".join(random.sample(sorted(TOXICS), 2))
             yield Act("toxic", f"{random.choice(EDGES[:4])}:{pair}", random.uniform(1.5, 3.0))
+
+
+def _overload(random: random.Random) -> Iterator[Act]:
+    while True:
+        for act in ("rush-8", "rush-24", "rush-8"):
+            yield Act(act, "people", 15.0)
+        yield Act("cling", "people", 10.0)
+        yield Act("bulk", "direct")
 
 
 def _quiet(random: random.Random) -> Iterator[Act]:
@@ -146,10 +154,9 @@ PLANS = {
         Plan("P5", "every toxic on every edge, then pairs", 15, _network, 0.3),
         Plan(
             "P6", "clocks that jump around closings", 5, _quiet, 1.0,
-            sales=8, gap_s=0.6, window_s=2.0, holds_closings=True, jumps_clocks=True,
-            needs=("faketime",),
+            sales=20, gap_s=0.5, window_s=3.0, holds_closings=True, jumps_clocks=True, takes=0,
         ),
-        Plan("P8", "three times the load, and clients that cling", 10, _quiet, 1.0, sales=6),
+        Plan("P8", "three times the load, and clients that cling", 10, _overload, 1.0),
         Plan("quiet", "load alone, for plants that need no more", 0.7, _quiet, 1.0),
         Plan("apis", "apis killed, their connections ended", 0.7, _apis, 0.7),
         Plan("freezes", "apis frozen for moments", 0.7, _freezes, 0.1),

@@ -16,6 +16,7 @@ from typing import Literal
 Direction = Literal["there", "back", "both"]
 Connect = Callable[[], "asyncio.Future[tuple[asyncio.StreamReader, asyncio.StreamWriter]]"]
 CHUNK = 1 << 16
+SILENT_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -212,7 +213,9 @@ class _Faults:
             await asyncio.sleep(0)
 
     async def hold_end(self) -> None:
-        delay_s = max((toxic.close_delay_s for toxic in self.toxics), default=0.0)
+        # Who is silent does not say goodbye either.
+        silent_s = SILENT_S if any(toxic.is_silent for toxic in self.toxics) else 0.0
+        delay_s = max([silent_s, *(toxic.close_delay_s for toxic in self.toxics)])
         if delay_s:
             await asyncio.sleep(delay_s)
 

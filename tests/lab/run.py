@@ -12,11 +12,13 @@ from typing import Any
 import httpx
 
 from lab.checks import Findings, Judge, Sampler, canaries_in
+from lab.clocks import Clocks, jumping, library
 from lab.crowd import Crowd
-from lab.history import History
+from lab.history import Broken, History
 from lab.house import LabHouse
 from lab.market import LabSale, Market
 from lab.nemesis import Nemesis
+from lab.overload import Memory
 from lab.plans import Plan
 from lab.plants import PLANTS
 from lab.probes import Isolation, holding_closings
@@ -49,8 +51,10 @@ class Lab:
         began = time.monotonic()
         history = self._history = History(self.directory / "history.jsonl")
         planted = [PLANTS[name] for name in self.asked.plants]
+        clocks = self._clocks()
         house = LabHouse(
             self.directory / "house",
+            preload=clocks.environment if clocks else lambda name: {},
             has_real_kafka=self.asked.kafka,
             plants=[plant.name for plant in planted if plant.edits],
             database_options=[option for plant in planted for option in plant.database],
@@ -59,13 +63,23 @@ class Lab:
         try:
             async with house:
                 self.say(f"house ready in {time.monotonic() - began:.1f} s")
-                await self._live(house, history)
+                await self._live(house, history, clocks)
         finally:
             history.close()
         self.findings.figures["seconds"] = round(time.monotonic() - began, 1)
         return self.report(history)
 
-    async def _live(self, house: LabHouse, history: History) -> None:
+    def _clocks(self) -> Clocks | None:
+        if not self.asked.plan.jumps_clocks:
+            return None
+        found = library()
+        if found is None:
+            self.say("SKIPPED: the clocks cannot jump. Type: sudo apt install faketime")
+            self.findings.figures["clocks"] = "SKIPPED: no libfaketime"
+            return None
+        return Clocks(self.directory / "clocks", found)
+
+    async def _live(self, house: LabHouse, history: History, clocks: Clocks | None) -> None:
         seed = self.asked.seed
         crowd = Crowd(house, history, random.Random(seed))
         nemesis = Nemesis(
@@ -79,11 +93,21 @@ class Lab:
             market.before_opening = self._scan(house, history)
             if self.asked.plan.holds_closings:
                 market.over_closing = holding_closings(house, self.findings)
-            await market.begin()
+            if clocks and market.over_closing:
+                chance = random.Random(seed + 3)
+                market.over_closing = jumping(
+                    clocks, house, self.findings, chance, market.over_closing
+                )
+            try:
+                await market.begin()
+            except Broken as broken:
+                self.findings.fault(broken.guarantee, str(broken))
+                return
             self.say("the market has begun")
-            isolation = Isolation(market, self.findings)
+            isolation, memory = Isolation(market, self.findings), Memory(house, self.findings)
             watching = [
-                asyncio.create_task(watcher.forever()) for watcher in (sampler, listener, isolation)
+                asyncio.create_task(watcher.forever())
+                for watcher in (sampler, listener, isolation, memory)
             ]
             try:
                 await self._hurt(nemesis, market)
@@ -126,12 +150,18 @@ class Lab:
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if both.done():
-                both.result()
+                self._end(both)
         finally:
             both.cancel()
             for task in (acting, working, red):
                 task.cancel()
             await asyncio.wait([acting, working, red])
+
+    def _end(self, both: "asyncio.Future[Any]") -> None:
+        try:
+            both.result()
+        except Broken as broken:
+            self.findings.fault(broken.guarantee, str(broken))
 
     async def _until_red(self) -> None:
         while not self._is_enough():
@@ -161,7 +191,7 @@ class Lab:
                 return
 
     async def _takes(self, market: Market, number: int) -> None:
-        for turn in range(3):
+        for turn in range(self.asked.plan.takes):
             at = number * 10 + turn
             await asyncio.gather(
                 market.contest(at), market.overfill(at), market.assign(at), market.shut_down(at)
