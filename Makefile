@@ -1,9 +1,18 @@
-.PHONY: help setup check test journey up fmt schemas
+.PHONY: help setup check test journey lab plants up fmt schemas
 
 help:  ## what can be typed
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
-setup:  ## make .venv with everything a developer needs
+setPLAN ?= P0
+SEED ?= 1
+MINUTES ?=
+lab: setup  ## the fault lab: make lab PLAN=P1 SEED=7 MINUTES=20 (docs/fault-lab.md)
+	@.venv/bin/yaosu lab --plan $(PLAN) --seed $(SEED) $(if $(MINUTES),--minutes $(MINUTES))
+
+plants: setup  ## every planted fault must be caught, half an hour
+	@.venv/bin/yaosu lab --plant all --seed $(SEED)
+
+up:  ## make .venv with everything a developer needs
 	@set -eu; . requirements/install.sh; install dev
 
 check: setup  ## format, lint, types, architecture, tidy tests
@@ -14,6 +23,15 @@ test:  ## everything, as CI does
 
 journey: setup  ## the stories across all services
 	@.venv/bin/pytest tests/journeys -m "not kafka"
+
+PLAN ?= P0
+SEED ?= 1
+MINUTES ?=
+lab: setup  ## the fault lab: make lab PLAN=P1 SEED=7 MINUTES=20 (docs/fault-lab.md)
+	@.venv/bin/yaosu lab --plan $(PLAN) --seed $(SEED) $(if $(MINUTES),--minutes $(MINUTES))
+
+plants: setup  ## every planted fault must be caught, half an hour
+	@.venv/bin/yaosu lab --plant all --seed $(SEED)
 
 up:  ## the whole house on this machine
 	@./run
