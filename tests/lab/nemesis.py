@@ -53,6 +53,7 @@ class Nemesis:
     random: random.Random
     file: Path
     kills: dict[str, int] = field(default_factory=dict)
+    at: str = ""
     on_broker_fault: Callable[[], None] = lambda: None
     replay: Callable[[], Awaitable[None]] = _nothing
 
@@ -89,11 +90,14 @@ class Nemesis:
             "cling": lambda act: cling(self.house, self.findings, act.seconds),
             "bulk": lambda act: bulk(self.house, self.findings),
         }
+        self.at = act.to if act.what == "pause" else ""
         try:
             await actions[act.what](act)
         except psycopg.OperationalError as error:
             self.findings.count("acts_missed")
             self._note(Act("missed", f"{act.what}: {type(error).__name__}"))
+        finally:
+            self.at = ""
 
     def _note(self, act: Act) -> None:
         said = {"at": round(time.time(), 3), "act": act.what, "to": act.to, "s": act.seconds}
@@ -212,19 +216,14 @@ class Nemesis:
             connection.execute(statement.encode())
 
     async def _rebuild(self, act: Act) -> None:
-        """Drop the projections with their positions, as an operator may at any time."""
+        """Raise the owner's epoch, as after a restore: readers drop all they have and read anew."""
 
-        def drop() -> None:
-            with psycopg.connect(self.house.dsn("gateway")) as connection:
-                connection.execute("SET lock_timeout = '5s'")
-                names = connection.execute(
-                    "SELECT schemaname || '.' || tablename FROM pg_tables "
-                    "WHERE schemaname = 'projection'"
-                ).fetchall()
-                connection.execute("DELETE FROM position")
-                connection.execute(b"TRUNCATE " + ", ".join(n for (n,) in names).encode())
+        def raise_epoch() -> None:
+            with psycopg.connect(self.house.dsn("energy")) as connection:
+                connection.execute("SET lock_timeout = '3s'")
+                connection.execute("UPDATE house SET epoch = epoch + 1")
 
-        await asyncio.to_thread(drop)
+        await asyncio.to_thread(raise_epoch)
 
 
 def every_role_once(random: random.Random) -> list[Act]:

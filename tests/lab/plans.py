@@ -39,6 +39,7 @@ def _kill_storm(random: random.Random) -> Iterator[Act]:
         random.shuffle(roles)
         for role in roles:
             yield Act("kill", role)
+        yield Act("term", random.choice(SERVICES))
         yield Act("postgres-immediate", "postgres")
         yield Act("broker-kill", "broker")
 
@@ -66,6 +67,7 @@ def _kafka(random: random.Random) -> Iterator[Act]:
         yield Act("broker-kill", "broker")
         yield Act("kill", random.choice(["energy-worker-1", "energy-worker-2"]))
         yield Act("pause", random.choice(["energy-worker-1", "gateway-worker-1"]), 6.0)
+        yield Act("rebuild", "energy")
 
 
 def _network(random: random.Random) -> Iterator[Act]:

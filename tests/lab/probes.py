@@ -4,9 +4,10 @@ import asyncio
 import signal
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import psycopg
 
 from lab.checks import Findings
@@ -65,6 +66,41 @@ class Isolation:
         self.findings.count("isolation_probes")
         if found is not None and len(found["items"]) != self.market.bidders:
             self.findings.fault("G15", f"the centre sees {len(found['items'])} entries")
+
+
+@dataclass
+class Board:
+    """Reads the board all the time; while only the energy service is hurt it must be served.
+
+    `hurt` names what the nemesis is at, or nothing.
+    """
+
+    house: LabHouse
+    findings: Findings
+    hurt: Callable[[], str]
+    _waits: list[float] = field(default_factory=list)
+
+    async def forever(self) -> None:
+        async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
+            while True:
+                before, began = self.hurt(), time.monotonic()
+                try:
+                    status = (
+                        await client.get(f"{self.house.gateway_url}/v1/board/sales")
+                    ).status_code
+                except httpx.HTTPError:
+                    status = 0
+                if before.startswith("energy-") and before == self.hurt():
+                    self._note(before, status, time.monotonic() - began)
+                await asyncio.sleep(0.2)
+
+    def _note(self, hurt: str, status: int, wait_s: float) -> None:
+        self._waits.append(wait_s)
+        self.findings.count("board_reads_while_energy_is_hurt")
+        ordered = sorted(self._waits)
+        self.findings.figures["board_read_p99_s"] = round(ordered[len(ordered) * 99 // 100], 3)
+        if status != httpx.codes.OK:
+            self.findings.fault("G12", f"{hurt} is hurt and the board answers {status}")
 
 
 def holding_closings(house: LabHouse, findings: Findings) -> Callable[[LabSale], Awaitable[None]]:

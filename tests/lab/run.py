@@ -21,7 +21,7 @@ from lab.nemesis import Nemesis
 from lab.overload import Memory
 from lab.plans import Plan
 from lab.plants import PLANTS
-from lab.probes import Isolation, holding_closings
+from lab.probes import Board, Isolation, holding_closings
 from lab.wire import WireListener
 
 
@@ -105,9 +105,10 @@ class Lab:
                 return
             self.say("the market has begun")
             isolation, memory = Isolation(market, self.findings), Memory(house, self.findings)
+            board = Board(house, self.findings, lambda: nemesis.at)
             watching = [
                 asyncio.create_task(watcher.forever())
-                for watcher in (sampler, listener, isolation, memory)
+                for watcher in (sampler, listener, isolation, memory, board)
             ]
             try:
                 await self._hurt(nemesis, market)
