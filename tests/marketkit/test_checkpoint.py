@@ -1,10 +1,11 @@
+import asyncio
 import json
 
 from builders import NOON
 from databases import rows
 from marketkit.checkpoint import checkpoints_after, sign_checkpoint
 from marketkit.db import Database
-from marketkit.outbox import PARTITIONS
+from marketkit.outbox import PARTITIONS, heads_of
 from marketkit.signing import canonical, key_id, verify
 
 
@@ -32,3 +33,19 @@ async def test_checkpoints_are_read_from_where_one_stood(kit_house: Database) ->
     found = await kit_house.run(lambda s: checkpoints_after(s, ids[0], 2), "worker")
     assert [row.id for row in found] == ids[1:3]
     assert await kit_house.run(lambda s: checkpoints_after(s, ids[3], 2), "worker") == []
+
+
+async def test_one_that_is_signed_while_events_get_their_places_waits_for_them(
+    kit_house: Database,
+) -> None:
+    """Otherwise it says less than the one signed with the events, under a higher id."""
+    async with kit_house.transaction("worker") as session:
+        heads = await heads_of(session, lock=True)
+        heads[0].sequence += 1
+        await sign_checkpoint(session)
+        beside = asyncio.create_task(kit_house.run(sign_checkpoint, "worker"))
+        await asyncio.sleep(0.1)
+        assert not beside.done()
+    await beside
+    found = await kit_house.run(lambda s: checkpoints_after(s, 0, 10), "worker")
+    assert [json.loads(row.body)["heads"][0]["sequence"] for row in found] == [1, 1]

@@ -21,8 +21,12 @@ class Checkpoint(KitTable, table=True):
 
 
 async def sign_checkpoint(session: Session) -> None:
-    """Store a signed checkpoint of the heads as this transaction sees them."""
-    heads = await heads_of(session)
+    """Store a signed checkpoint of the heads.
+
+    Their lock is held, as by the sequencer: no two are signed at once, so that a checkpoint with a
+    higher id never says less, and who reads on from an id misses none that was about to commit.
+    """
+    heads = await heads_of(session, lock=True)
     signer = house(session).signer
     body = canonical(
         {
