@@ -230,6 +230,23 @@ def test_production_refuses_a_clock_that_was_moved(migrated_house: House) -> Non
         stop(process)
 
 
+def test_production_refuses_a_database_that_does_not_wait_for_its_disk(
+    migrated_house: House,
+) -> None:
+    set_to = f"ALTER DATABASE {migrated_house.name} SET synchronous_commit = "
+    production = {"YAOSU_ENV": "prod", "YAOSU_ALLOWED_HOSTS": '["portal.example"]'}
+    with superuser(migrated_house.server, migrated_house.name) as connection:
+        connection.execute(f"{set_to}off".encode())
+    with migrated_house.start("all", **production) as process:
+        said, _ = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "synchronous_commit is off" in said
+    with superuser(migrated_house.server, migrated_house.name) as connection:
+        connection.execute(f"{set_to}local".encode())
+    with migrated_house.running(**production) as process:
+        stop(process)
+
+
 def test_settings_that_do_not_hold_are_said_without_their_values(house: House) -> None:
     with house.start("all", YAOSU_ENV="prod") as process:
         said, _ = process.communicate(timeout=30)

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 
 from marketkit import inner, migrations, worker
-from marketkit.db import Database, House
+from marketkit.db import Database, House, sql
 from marketkit.identity import Verifier
 from marketkit.logs import configure, log
 from marketkit.settings import Settings
@@ -31,6 +31,10 @@ WATCHDOG_S = 12.0
 
 class ClockMovedInProduction(SystemExit):
     """Production refuses to start with a clock that was moved."""
+
+
+class AnswersNotDurable(SystemExit):
+    """Production refuses a database that answers before what it says is on disk."""
 
 
 class SettingsWrong(SystemExit):
@@ -109,7 +113,7 @@ def _settings(program: Program) -> Settings:
 
 
 async def _serve(program: Program, parts: Parts, role: str) -> None:
-    await _check_clock(parts)
+    await _check_production(parts)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _stop, parts, stop)
@@ -174,10 +178,13 @@ def listening(app: FastAPI, host: str, port: int) -> uvicorn.Config:
     )
 
 
-async def _check_clock(parts: Parts) -> None:
+async def _check_production(parts: Parts) -> None:
     if parts.settings.env != "prod":
         return
     async with parts.house.transaction("worker") as session:
         house = await session.get_one(House, 1)
+        for setting in ("fsync", "synchronous_commit"):
+            if (await sql(session, f"SHOW {setting}")).scalar_one() == "off":
+                raise AnswersNotDurable(f"{setting} is off: not for production")
     if house.clock_offset != timedelta(0):
         raise ClockMovedInProduction("the clock of this database was moved: not for production")
