@@ -27,6 +27,7 @@ class Plan:
     holds_closings: bool = False
     jumps_clocks: bool = False
     takes: int = 3
+    bidders: int = 4
 
 
 def _smoke(random: random.Random) -> Iterator[Act]:
@@ -156,7 +157,8 @@ PLANS = {
         Plan("P5", "every toxic on every edge, then pairs", 15, _network, 0.3),
         Plan(
             "P6", "clocks that jump around closings", 5, _quiet, 1.0,
-            sales=20, gap_s=0.5, window_s=3.0, holds_closings=True, jumps_clocks=True, takes=0,
+            sales=20, gap_s=0.5, window_s=5.0, holds_closings=True, jumps_clocks=True, takes=0,
+            bidders=2,
         ),
         Plan("P8", "three times the load, and clients that cling", 10, _overload, 1.0),
         Plan("quiet", "load alone, for plants that need no more", 0.7, _quiet, 1.0),
@@ -170,7 +172,7 @@ PLANS = {
         Plan("hot-freezes", "an api frozen inside a hot transaction", 0.7, _hot_freezes, 0.2),
         Plan(
             "closings", "a sale's row held over its close", 0.7, _quiet, 1.0,
-            sales=4, window_s=2.5, holds_closings=True,
+            sales=3, gap_s=2.0, window_s=5.0, holds_closings=True, takes=0,
         ),
         Plan("ALL", "all of it", 20, _everything, 2.0),
     )

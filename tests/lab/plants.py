@@ -133,13 +133,13 @@ _SKIP_LOCKED = (
                     return found
 
                 events = await house.run(claim, "worker")
-                await asyncio.sleep(0.15 * (house.engine.pool.checkedin() % 3))
+                await asyncio.sleep(os.urandom(1)[0] / 400)
 """,
     ),
     Edit(
         "marketkit.worker",
         "from marketkit.outbox import in_hundreds, note_sent, sequence, unsent",
-        "from marketkit.outbox import in_hundreds, note_sent, placed, sequence, unsent",
+        "import os\nfrom marketkit.outbox import in_hundreds, note_sent, placed, sequence, unsent",
     ),
 )
 

@@ -35,7 +35,7 @@ class Isolation:
                     await look(turn)
                 except TimeoutError:
                     self.findings.count("probes_missed")
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.7)
 
     async def _own_bids(self, turn: int) -> None:
         sales = [sale for sale in self.market.sales if sale.registrations]
@@ -92,7 +92,7 @@ class Board:
                     status = 0
                 if before.startswith("energy-") and before == self.hurt():
                     self._note(before, status, time.monotonic() - began)
-                await asyncio.sleep(0.2)
+                await asyncio.sleep(0.4)
 
     def _note(self, hurt: str, status: int, wait_s: float) -> None:
         self._waits.append(wait_s)

@@ -88,7 +88,7 @@ class Lab:
         sampler, listener = Sampler(house, self.findings), WireListener(house, self.findings)
         nemesis.on_broker_fault = listener.doubt
         async with crowd:
-            market = Market(house, crowd, random.Random(seed + 2))
+            market = Market(house, crowd, random.Random(seed + 2), self.asked.plan.bidders)
             nemesis.replay = market.replay
             market.before_opening = self._scan(house, history)
             if self.asked.plan.holds_closings:
