@@ -38,6 +38,12 @@ ASKED = (
     "FROM moved m FULL JOIN balance b USING (account, lot) "
     "FULL JOIN open_hold h USING (account, lot)"
 )
+# What is shown of an aggregate although something before it is parked.
+PASSED = (
+    "SELECT p.key, p.sequence, c.sequence FROM parked p JOIN projection.change c "
+    "ON c.source = p.source AND c.partition = p.partition AND c.sale_id = p.key "
+    "AND c.sequence > p.sequence"
+)
 # What each kind of call brings into being: where it stands, and the answer's field that names it.
 EFFECTS = {
     "draft": ("SELECT id FROM sale", "sale_id"),
@@ -149,6 +155,9 @@ class Sampler:
             if is_forked:
                 self.findings.fault("G14", f"the reader stands still: {partition} contradicts")
             self._positions[partition] = (epoch, sequence)
+        passed = connection.execute(PASSED.encode()).fetchall()
+        for key, parked, shown in passed:
+            self.findings.fault("G3", f"{key}: {shown} is shown and {parked} before it is parked")
 
 
 @dataclass

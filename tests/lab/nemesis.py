@@ -204,11 +204,24 @@ class Nemesis:
         """One kind of event of every sale cannot be shown for a while; then two replay it."""
         for statement in POISONED:
             await asyncio.to_thread(self._change, statement)
-        await asyncio.sleep(act.seconds)
+        until = time.monotonic() + act.seconds
+        while time.monotonic() < until and not await asyncio.to_thread(self._has_later_events):
+            await asyncio.sleep(0.5)
+        await asyncio.sleep(2.0)
         for statement in HEALED:
             await asyncio.to_thread(self._change, statement)
-        await asyncio.sleep(1.0)
         await self.replay()
+
+    def _has_later_events(self) -> bool:
+        """Whether more was told of an aggregate of which something is parked."""
+        parked = self.house.rows("gateway", "SELECT partition, sequence, key FROM parked")
+        told = self.house.rows("energy", "SELECT partition, sequence, key FROM log")
+        self.findings.count("parked_seen", len(parked))
+        return any(
+            (partition, key) == (at, of) and later > sequence
+            for partition, sequence, key in parked
+            for at, later, of in told
+        )
 
     def _change(self, statement: str) -> None:
         with psycopg.connect(self.house.dsn("gateway"), autocommit=True) as connection:

@@ -127,7 +127,7 @@ def _forgers(random: random.Random) -> Iterator[Act]:
 
 def _poison(random: random.Random) -> Iterator[Act]:
     while True:
-        yield Act("poison", "gateway", 8.0)
+        yield Act("poison", "gateway", 60.0)
 
 
 def _restore(random: random.Random) -> Iterator[Act]:

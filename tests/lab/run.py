@@ -5,6 +5,7 @@ import json
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,8 @@ class Lab:
     async def run(self) -> dict[str, Any]:
         """The report of one run."""
         began = time.monotonic()
+        # Two processors make six threads, fewer than wait here for a lock or a broker at once.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(32))
         history = self._history = History(self.directory / "history.jsonl")
         planted = [PLANTS[name] for name in self.asked.plants]
         clocks = self._clocks()
@@ -156,7 +159,9 @@ class Lab:
             both.cancel()
             for task in (acting, working, red):
                 task.cancel()
-            await asyncio.wait([acting, working, red])
+            await asyncio.wait([acting, working, red, both])
+            if not both.cancelled():
+                both.exception()
 
     def _end(self, both: "asyncio.Future[Any]") -> None:
         try:
