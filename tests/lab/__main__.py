@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import shutil
 import signal
 import sys
@@ -17,6 +18,8 @@ from lab.run import Asked, Lab, write
 
 def main() -> int:
     """Read the command line, run, report; 1 if anything was found."""
+    # What a client of a broker says while the broker is down is what we are here for.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     parser = argparse.ArgumentParser(prog="yaosu lab", description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--plan", choices=sorted(PLANS), default="P0")

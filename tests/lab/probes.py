@@ -16,7 +16,9 @@ from lab.market import COUNTY, LabSale, Market
 from yaosu.demo.people import CENTER, county
 
 OTHER_COUNTY = "370523"
-HELD_S = 0.4
+# Below the lock timeout of those who wait, so that they get the row, too late.
+HELD_BEFORE_S = 0.4
+HELD_AFTER_S = 0.03
 
 
 @dataclass
@@ -107,7 +109,7 @@ def holding_closings(house: LabHouse, findings: Findings) -> Callable[[LabSale],
     """Hold a sale's row over its close, so that who waits for it gets it when it is too late."""
 
     async def over(sale: LabSale, offset: timedelta) -> None:
-        begins = (sale.closes_at - offset).timestamp() - HELD_S / 2
+        begins = (sale.closes_at - offset).timestamp() - HELD_BEFORE_S
         await asyncio.sleep(max(0.0, begins - time.time()))
         try:
             await asyncio.to_thread(_hold, house, sale, offset)
@@ -124,14 +126,27 @@ def holding_closings(house: LabHouse, findings: Findings) -> Callable[[LabSale],
 
 def _hold(house: LabHouse, sale: LabSale, offset: timedelta) -> None:
     with psycopg.connect(house.dsn("energy"), connect_timeout=2) as connection:
-        connection.execute("SET lock_timeout = '150ms'")
-        connection.execute("SELECT id FROM sale WHERE id = %s FOR UPDATE", (sale.sale_id,))
+        _lock(connection, sale, offset)
         held_from = datetime.now(UTC) + offset
-        while datetime.now(UTC) + offset < sale.closes_at + timedelta(milliseconds=60):
-            time.sleep(0.01)
+        while datetime.now(UTC) + offset < sale.closes_at + timedelta(seconds=HELD_AFTER_S):
+            time.sleep(0.005)
         held_to = datetime.now(UTC) + offset
     if held_from < sale.closes_at:
         sale.held = (held_from, held_to)
+
+
+def _lock(connection: psycopg.Connection, sale: LabSale, offset: timedelta) -> None:
+    """Lock the sale's row, tried again until it closes: others want it too."""
+    connection.execute("SET lock_timeout = '100ms'")
+    while True:
+        try:
+            connection.execute("SELECT id FROM sale WHERE id = %s FOR UPDATE", (sale.sale_id,))
+            return
+        except psycopg.errors.LockNotAvailable:
+            connection.rollback()
+            connection.execute("SET lock_timeout = '100ms'")
+            if datetime.now(UTC) + offset > sale.closes_at:
+                raise
 
 
 @dataclass
