@@ -198,7 +198,7 @@ class Market:
         asset: str,
         opens_at: datetime,
         closes_at: datetime,
-        supply: str = "1000000.000",
+        supply: str = "1000000000.000",
     ) -> LabSale | None:
         draft = self._draft(asset, opens_at, closes_at, supply)
         drafted = await self.do("draft", CENTER[0], "/v1/sales", draft, key=f"draft/{key}")
@@ -250,7 +250,7 @@ class Market:
         form = {
             "project_code": a_project_code(number),
             "name": "示例企业",
-            "quantity_max": "600000.000",
+            "quantity_max": "600000000.000",
         }
         key = f"{sale.sale_id}/{number}"
         path = f"{sale.path}/registrations"
@@ -302,7 +302,8 @@ class Market:
         price = self.canary()
         sale.canaries.add(price)
         place = BidPlace(sale.sale_id, a_uscc(number), version)
-        quantity = TCE.parse(f"{self.random.randint(1, 599_999)}.{self.random.randint(0, 999):03d}")
+        # Large enough that money in floats would be wrong.
+        quantity = self.random.randint(1_000, 599_999_999_999)
         sealed = seal_bid(
             [Step(YUAN.parse(price), quantity, None)],
             place,
