@@ -5,7 +5,7 @@ import contextlib
 import json
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,15 @@ from yaosu.processes import CannotStart, launched, open_log, signal_group, tail
 RESTART_AFTER_S = 0.2
 STOP_S = 8.0
 NURSERY = Path(__file__).with_name("nursery.py")
+
+
+async def end(tasks: Iterable["asyncio.Future[Any]"]) -> None:
+    """Cancel tasks until they have ended: a wait for something just done swallows a cancel."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=1.0)
 
 
 @dataclass

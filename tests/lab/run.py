@@ -20,6 +20,7 @@ from lab.house import LabHouse
 from lab.market import LabSale, Market
 from lab.nemesis import Nemesis
 from lab.overload import Memory
+from lab.parts import end
 from lab.plans import Plan
 from lab.plants import PLANTS
 from lab.probes import Board, Isolation, holding_closings
@@ -118,9 +119,7 @@ class Lab:
                 if not self._is_enough():
                     await self._judge(house, history, market)
             finally:
-                for task in watching:
-                    task.cancel()
-                await asyncio.wait(watching)
+                await end(watching)
         if not self._is_enough():
             await asyncio.to_thread(sampler.sample)
         self.findings.figures |= {
@@ -156,10 +155,7 @@ class Lab:
             if both.done():
                 self._end(both)
         finally:
-            both.cancel()
-            for task in (acting, working, red):
-                task.cancel()
-            await asyncio.wait([acting, working, red, both])
+            await end([acting, working, red, both])
             if not both.cancelled():
                 both.exception()
 
