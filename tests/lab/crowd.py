@@ -13,6 +13,7 @@ from joserfc.jwk import OKPKey
 
 from lab.history import Broken, Call, History
 from lab.house import LabHouse
+from lab.parts import end
 from marketkit.db import new_id
 from marketkit.identity import AUDIENCE, LIFE_S_MAX
 from marketkit.signing import b64
@@ -52,9 +53,7 @@ class Crowd:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._open:
-            task.cancel()
-        await asyncio.gather(*self._open, return_exceptions=True)
+        await end(self._open)
         await self._http.aclose()
 
     def token(self, person: Person) -> str:
