@@ -1,19 +1,13 @@
-.PHONY: help setup check test journey lab plants up fmt schemas
+.PHONY: help setup check test journey lab plants fuzz bench up fmt schemas
 
 help:  ## what can be typed
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
-setPLAN ?= P0
-SEED ?= 1
-MINUTES ?=
-lab: setup  ## the fault lab: make lab PLAN=P1 SEED=7 MINUTES=20 (docs/fault-lab.md)
-	@.venv/bin/yaosu lab --plan $(PLAN) --seed $(SEED) $(if $(MINUTES),--minutes $(MINUTES))
-
-plants: setup  ## every planted fault must be caught, half an hour
-	@.venv/bin/yaosu lab --plant all --seed $(SEED)
-
-up:  ## make .venv with everything a developer needs
+setup:  ## make .venv with everything a developer needs
 	@set -eu; . requirements/install.sh; install dev
+
+fuzz: setup  ## 200,000 generated requests, or YAOSU_FUZZ_REQUESTS of them: an hour or more
+	@YAOSU_FUZZ_REQUESTS=$${YAOSU_FUZZ_REQUESTS:-200000} .venv/bin/pytest -q -s -n 0 tests/hostile/test_generated.py -k "as_many or each_kind"
 
 check: setup  ## format, lint, types, architecture, tidy tests
 	@.venv/bin/python tests/lanes.py check
@@ -24,13 +18,16 @@ test:  ## everything, as CI does
 journey: setup  ## the stories across all services
 	@.venv/bin/pytest tests/journeys -m "not kafka"
 
+bench: setup  ## our figures beside a peer's or a floor, in one run
+	@PYTHONPATH=.:tests .venv/bin/python -m bench
+
 PLAN ?= P0
 SEED ?= 1
 MINUTES ?=
 lab: setup  ## the fault lab: make lab PLAN=P1 SEED=7 MINUTES=20 (docs/fault-lab.md)
 	@.venv/bin/yaosu lab --plan $(PLAN) --seed $(SEED) $(if $(MINUTES),--minutes $(MINUTES))
 
-plants: setup  ## every planted fault must be caught, half an hour
+plants: setup  ## every planted fault must turn the lab red: half an hour
 	@.venv/bin/yaosu lab --plant all --seed $(SEED)
 
 up:  ## the whole house on this machine
@@ -39,6 +36,7 @@ up:  ## the whole house on this machine
 fmt: setup  ## put the code in shape
 	@.venv/bin/ruff format . && .venv/bin/ruff check --fix .
 
-schemas: setup  ## write the events' JSON Schemas anew; a change of theirs is a decision
+schemas: setup  ## write the events' schemas and the services' OpenAPI anew; a change is a decision
 	@.venv/bin/python -m contracts.catalogue libs/contracts/src/contracts/schemas
 	@.venv/bin/python -m contracts.asyncapi libs/contracts/src/contracts/asyncapi.json
+	@.venv/bin/python tests/descriptions.py

@@ -19,8 +19,7 @@ async def hear(house: Database, events: Sequence[Placed]) -> None:
     """React to events in the order given, as the reader does: in one transaction."""
 
     async def react(session: Session) -> None:
-        for event in events:
-            await REACTIONS.apply(session, event)
+        await REACTIONS.apply(session, events)
 
     await house.run(react, "worker")
 

@@ -146,10 +146,14 @@ _SKIP_LOCKED = (
 _POSITION_FIRST = (
     Edit(
         "marketkit.inbox",
-        """        await _apply_or_park(session, reactions, event, parked_keys, singly=singly)
-        position.sequence""",
-        """        session.info.setdefault("taken", []).append(event)
-        position.sequence""",
+        """    else:
+        await reactions.apply(session, next_ones)
+    await session.flush()
+""",
+        """    else:
+        session.info["taken"] = next_ones
+    await session.flush()
+""",
     ),
     Edit(
         "marketkit.reader",
@@ -168,7 +172,7 @@ _POSITION_FIRST = (
             for event in later:
                 await asyncio.sleep(0.02)
                 await self.house.run(
-                    lambda session, event=event: self.reactions.apply(session, event), "worker"
+                    lambda session, event=event: self.reactions.apply(session, [event]), "worker"
                 )
             return taken
 """,
@@ -194,7 +198,7 @@ _HOLE_SKIPPED = (
     Edit(
         "marketkit.inbox",
         """        if event.sequence > position.sequence + 1:
-            return Taken(applied, has_hole=True)
+            return Taken(len(next_ones), has_hole=True), next_ones
 """,
         "",
     ),

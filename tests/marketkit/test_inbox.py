@@ -12,6 +12,7 @@ from sqlalchemy.exc import OperationalError
 from builders import MAC_KEY
 from databases import rows
 from marketkit.db import Database, Session, sql
+from marketkit.facts import Fact
 from marketkit.inbox import (
     Parked,
     Reactions,
@@ -29,6 +30,7 @@ from toys import (
     Misshapen,
     Noted,
     Readers,
+    Stepped,
     counting,
     counts,
     log_of,
@@ -275,6 +277,39 @@ async def test_a_new_epoch_starts_every_source_over(
     ]
     assert await counts(gateway_house) == {}
     assert await rows(gateway_house, f"SELECT * FROM {Parked.__tablename__}") == []
+
+
+async def test_facts_go_by_the_list_and_every_keys_own_stay_in_order(
+    kit_house: Database, gateway_house: Database
+) -> None:
+    told: list[tuple[str, Fact]] = [
+        (A, Noted(number=1)),
+        (B, Noted(number=2)),
+        (B, Stepped(number=3)),
+    ]
+    told += [(C, Noted(number=4)), (A, Stepped(number=5)), (A, Noted(number=6)), (C, Ignored())]
+    await tell_facts(kit_house, *told)
+    reactions = Reactions("toy")
+    lists: list[tuple[str, list[int]]] = []
+
+    @reactions.to_many(Noted, "land")
+    async def note(session: Session, facts: Sequence[Told[Noted]]) -> None:
+        lists.append(("noted", [one.fact.number for one in facts]))
+
+    @reactions.to(Stepped, "land")
+    async def step(session: Session, one: Told[Stepped]) -> None:
+        lists.append(("stepped", [one.fact.number]))
+
+    (events,) = [log for log in (await log_of(kit_house)).values() if log]
+    await gateway_house.run(lambda s: reactions.apply(s, events), "worker")
+    # The second of B waits for its first, and takes along whatever has no earlier one waiting.
+    assert lists == [
+        ("noted", [1, 2]),
+        ("stepped", [3]),
+        ("stepped", [5]),
+        ("noted", [4]),
+        ("noted", [6]),
+    ]
 
 
 def test_a_fact_has_one_reaction_a_reader() -> None:

@@ -212,7 +212,7 @@ async def test_the_address_goes_on_as_it_was_written(gateway: httpx.AsyncClient)
     [
         ("GET", "/v1/energy/secrets"),
         ("GET", "/v1/energy/none"),
-        ("DELETE", "/v1/energy/things/x"),
+        ("DELETE", "/v1/energy/secrets"),
         ("GET", "/v1/energy/../secrets"),
         ("GET", "/v1/energy/things/%2e%2e/secrets"),
         ("GET", "/v1/energy/openapi.json"),
@@ -225,6 +225,16 @@ async def test_what_is_not_public_is_nowhere(
 ) -> None:
     answer = await gateway.request(method, path)
     assert (answer.status_code, answer.json()["code"]) == (404, "ROUTE_UNKNOWN")
+    assert set(owner.calls) <= {"/openapi.json"}
+
+
+@pytest.mark.parametrize("method", ["DELETE", "PUT", "OPTIONS", "HEAD", "TRACE"])
+async def test_a_method_the_service_does_not_offer_is_refused_by_name(
+    gateway: httpx.AsyncClient, owner: Owner, method: str
+) -> None:
+    answer = await gateway.request(method, "/v1/energy/things/x")
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == "GET"
     assert set(owner.calls) <= {"/openapi.json"}
 
 

@@ -2,18 +2,21 @@
 
 import hashlib
 import re
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Header, Request, Response
 from pydantic import BaseModel
 
 from marketkit.batch import Answer, Command, Hot, execute, single
 from marketkit.db import Database, Role, Session
+from marketkit.description import KEY, KEY_PATTERN, PROBLEM_TYPE
 from marketkit.errors import Forbidden, InputInvalid, Unauthenticated, Unreadable
 from marketkit.identity import Caller, Verifier
 from marketkit.meeting import Meeting
+from marketkit.rates import Rates
 from marketkit.signing import canonical
 from marketkit.strict_json import loads
 
@@ -21,7 +24,7 @@ T = TypeVar("T")
 C = TypeVar("C")
 P = TypeVar("P")
 
-_KEY = re.compile(r"[!-~]{1,200}", re.ASCII)
+_KEY = re.compile(KEY_PATTERN, re.ASCII)
 
 
 class IdempotencyKeyMissing(Unreadable):
@@ -57,6 +60,7 @@ def caller_of(request: Request) -> Caller:
         Unreadable: more than one is given.
         Unauthenticated: none is given.
         TokenInvalid: it does not hold.
+        TooManyRequests: its holder asks too often.
     """
     credentials = request.headers.getlist("authorization")
     if len(credentials) > 1:
@@ -65,11 +69,17 @@ def caller_of(request: Request) -> Caller:
     if scheme.lower() != "bearer" or not token:
         raise Unauthenticated()
     verifier: Verifier = request.app.state.verifier
-    return verifier.caller(token)
+    caller = verifier.caller(token)
+    # By who holds it: a new token of the same person is no new bucket.
+    rates: Rates | None = request.app.state.rates
+    if rates is not None:
+        rates.check(caller.sub, time.monotonic())
+    return caller
 
 
 def _admitted(request: Request, roles: frozenset[str], department: str) -> Caller:
-    caller = caller_of(request)
+    # Known before it may be refused: the log names who tried.
+    request.state.caller = caller = caller_of(request)
     held = caller.roles & roles
     if held == {"bureau_officer"} and department and caller.department != department:
         held = frozenset()
@@ -120,12 +130,15 @@ def _response(answer: Answer) -> Response:
     headers = {"Location": answer.location} if answer.location else {}
     if answer.retry_after_s:
         headers["Retry-After"] = str(answer.retry_after_s)
-    kind = "application/json" if answer.status < 400 else "application/problem+json"
+    kind = "application/json" if answer.status < 400 else PROBLEM_TYPE
     return Response(answer.body, answer.status, headers, media_type=kind)
 
 
-async def _commanded(request: Request) -> Commanded:
-    keys = request.headers.getlist("idempotency-key")
+async def _commanded(
+    request: Request,
+    key: Annotated[str, Header(alias=KEY)] = "",  # read below; here OpenAPI learns of it
+) -> Commanded:
+    keys = request.headers.getlist(KEY)
     if len(keys) != 1 or not _KEY.fullmatch(keys[0]):
         raise IdempotencyKeyMissing()
     body = await request.body()

@@ -5,7 +5,8 @@ next sequence and the chain; everything else is fetched from the owner's feed.
 """
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter as Counting
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -100,7 +101,9 @@ class Told(Generic[F]):
     fact: F
 
 
-Reaction = Callable[[Session, Told[Any]], Awaitable[None]]
+One = Callable[[Session, Told[F]], Awaitable[None]]
+Many = Callable[[Session, Sequence[Told[F]]], Awaitable[None]]
+R = TypeVar("R", bound=Callable[..., Awaitable[None]])
 
 
 @dataclass
@@ -108,14 +111,25 @@ class Reactions:
     """Which facts this reader reacts to. `projection` is the schema a rebuild empties."""
 
     projection: str
-    by_type: dict[str, tuple[type[Fact], Reaction]] = field(default_factory=dict)
+    by_type: dict[str, tuple[type[Fact], Many[Any]]] = field(default_factory=dict)
 
-    def to(
-        self, fact: type[F], *markets: str
-    ) -> Callable[[Callable[[Session, Told[F]], Awaitable[None]]], Reaction]:
-        """Register a reaction to a fact of these markets."""
+    def to(self, fact: type[F], *markets: str) -> Callable[[One[F]], One[F]]:
+        """Register a reaction to a fact of these markets, one at a time."""
 
-        def register(reaction: Callable[[Session, Told[F]], Awaitable[None]]) -> Reaction:
+        def register(reaction: One[F]) -> One[F]:
+            async def one_by_one(session: Session, facts: Sequence[Told[F]]) -> None:
+                for told in facts:
+                    await reaction(session, told)
+
+            self.to_many(fact, *markets)(one_by_one)
+            return reaction
+
+        return register
+
+    def to_many(self, fact: type[Fact], *markets: str) -> Callable[[R], R]:
+        """Register a reaction to facts of these markets by the list, a key's own in their order."""
+
+        def register(reaction: R) -> R:
             for market in markets:
                 assert fact.type_in(market) not in self.by_type
                 self.by_type[fact.type_in(market)] = (fact, reaction)
@@ -123,16 +137,37 @@ class Reactions:
 
         return register
 
-    async def apply(self, session: Session, event: Placed) -> str:
-        """Run the event's reaction, if it has one; answer the event's key."""
-        envelope = json.loads(event.event)
-        key: str = envelope["partitionkey"]
-        fact_class, reaction = self.by_type.get(envelope["type"], (None, None))
-        if fact_class is not None and reaction is not None:
-            await reaction(session, _told(event, envelope, fact_class))
+    async def apply(self, session: Session, events: Sequence[Placed]) -> None:
+        """Run the reactions to these events; what nobody reacts to is passed over."""
+        told = []
+        for event in events:
+            envelope = json.loads(event.event)
+            fact_class, reaction = self.by_type.get(envelope["type"], (None, None))
+            if fact_class is not None and reaction is not None:
+                told.append((reaction, _told(event, envelope, fact_class)))
+        for reaction, facts in _together(told):
+            await reaction(session, facts)
+        for source, count in Counting(one.source for _, one in told).items():
             # What nobody reacts to is not counted: among it are bids, whose number is nobody's.
-            APPLIED.labels(event.source).inc()
-        return key
+            APPLIED.labels(source).inc(count)
+
+
+def _together(
+    told: Iterable[tuple[Many[Any], Told[Any]]],
+) -> Iterator[tuple[Many[Any], list[Told[Any]]]]:
+    """What each reaction takes at a time: as much as leaves every key's facts in their order.
+
+    Of different keys the order is nobody's: no reaction depends on how they are interleaved.
+    """
+    waiting: dict[Many[Any], list[Told[Any]]] = {}
+    awaited: dict[str, Many[Any]] = {}
+    for reaction, one in told:
+        if awaited.get(one.key, reaction) is not reaction:
+            yield from waiting.items()
+            waiting, awaited = {}, {}
+        awaited[one.key] = reaction
+        waiting.setdefault(reaction, []).append(one)
+    yield from waiting.items()
 
 
 def _told(event: Placed, envelope: dict[str, Any], fact_class: type[F]) -> Told[F]:
@@ -205,8 +240,22 @@ async def take_in(
     position = await position_of(session, first.source, first.partition)
     if position.is_forked:
         return Taken(0)
+    taken, next_ones = _believed(position, events, mac_key)
     parked_keys = await _parked_keys(session, first.source)
-    applied = 0
+    if singly or parked_keys:
+        for event in next_ones:
+            await _apply_or_park(session, reactions, event, parked_keys, singly=singly)
+    else:
+        await reactions.apply(session, next_ones)
+    await session.flush()
+    return taken
+
+
+def _believed(
+    position: Position, events: Sequence[tuple[Placed, bytes]], mac_key: bytes
+) -> tuple[Taken, list[Placed]]:
+    """What continues the position, which moves behind it, and why no more does."""
+    next_ones: list[Placed] = []
     for event, mac in sorted(events, key=lambda pair: pair[0].sequence):
         believed = same(mac, event.mac(mac_key)) and event.epoch == position.epoch
         if not believed:
@@ -215,15 +264,13 @@ async def take_in(
         if event.sequence <= position.sequence:
             continue
         if event.sequence > position.sequence + 1:
-            return Taken(applied, has_hole=True)
+            return Taken(len(next_ones), has_hole=True), next_ones
         if chain_after(position.chain, event.event) != event.chain:
             DISCARDED.labels(event.source, "chain").inc()
-            return Taken(applied, is_broken_chain=True)
-        await _apply_or_park(session, reactions, event, parked_keys, singly=singly)
+            return Taken(len(next_ones), is_broken_chain=True), next_ones
         position.sequence, position.chain = event.sequence, event.chain
-        applied += 1
-    await session.flush()
-    return Taken(applied)
+        next_ones.append(event)
+    return Taken(len(next_ones)), next_ones
 
 
 async def _parked_keys(session: Session, source: str) -> set[str]:
@@ -243,7 +290,7 @@ async def _apply_or_park(
     if key in parked_keys:
         session.add(_parked(event, key, "BEHIND"))
     elif not singly:
-        await reactions.apply(session, event)
+        await reactions.apply(session, [event])
     else:
         verdict = await try_apply(session, reactions, event)
         if verdict is not None:
@@ -255,7 +302,7 @@ async def try_apply(session: Session, reactions: Reactions, event: Placed) -> Pa
     """Apply one event in a savepoint; if it cannot be, nothing of it stays but the answered row."""
     try:
         async with session.begin_nested():
-            await reactions.apply(session, event)
+            await reactions.apply(session, [event])
             await session.flush()
     except Waiting as wait:
         return _parked(event, _key_of(event), "WAITING", waits_for=wait.key)

@@ -20,6 +20,13 @@ from marketkit.signing import b64
 from marketkit.units import Form, Instant
 
 NDJSON = "application/x-ndjson"
+_LINES: dict[str, Any] = {
+    "response_class": Response,
+    "responses": {200: {"content": {NDJSON: {"schema": {"type": "string"}}}}},
+}
+_PLAIN: dict[int | str, dict[str, Any]] = {
+    200: {"content": {CONTENT_TYPE_LATEST: {"schema": {"type": "string"}}}}
+}
 
 
 class ClockNotMovable(Forbidden):
@@ -46,7 +53,7 @@ def feed_routes(mac_key: bytes) -> APIRouter:
     router = APIRouter(tags=["feed"])
     services = open_to("service", is_public=False)
 
-    @router.get("/v1/events", **services)
+    @router.get("/v1/events", **_LINES, **services)
     async def events(
         ask: AskDep,
         partition: Annotated[int, Query(ge=0, lt=PARTITIONS)],
@@ -59,7 +66,7 @@ def feed_routes(mac_key: bytes) -> APIRouter:
     async def heads(ask: AskDep) -> dict[str, Any]:
         return await ask.run(heads_document, "worker")
 
-    @router.get("/v1/checkpoints", **services)
+    @router.get("/v1/checkpoints", **_LINES, **services)
     async def checkpoints(
         ask: AskDep, after: Annotated[int, Query(ge=0, lt=2**63)] = 0
     ) -> Response:
@@ -96,7 +103,7 @@ def health_routes(revisions: frozenset[str]) -> APIRouter:
             raise Busy("数据库结构未升级到本版本")
         return {"status": "ready"}
 
-    @router.get("/metrics", **anyone)
+    @router.get("/metrics", response_class=Response, responses=_PLAIN, **anyone)
     async def metrics() -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 

@@ -18,6 +18,7 @@ from marketkit import inner, migrations, worker
 from marketkit.db import Database, House, sql
 from marketkit.identity import Verifier
 from marketkit.logs import configure, log
+from marketkit.rates import Rates
 from marketkit.settings import Settings
 from marketkit.signing import Signer, unb64
 from marketkit.strict_http import StrictHttp
@@ -142,10 +143,12 @@ def _stop(parts: Parts, stop: asyncio.Event) -> None:
     stop.set()
 
 
-def _servers(program: Program, parts: Parts, role: str) -> list[_Server]:
+def applications(program: Program, parts: Parts) -> tuple[FastAPI, FastAPI]:
+    """The public application, and the inner one beside it."""
     public = program.app(parts)
     settings = parts.settings
     public.state.allowed_hosts = frozenset(name.lower() for name in settings.allowed_hosts)
+    public.state.rates = Rates(settings.requests_per_s)
     revisions = migrations.heads(program.package, program.libraries)
     routers = [
         inner.health_routes(revisions),
@@ -155,6 +158,12 @@ def _servers(program: Program, parts: Parts, role: str) -> list[_Server]:
     inside = create_app(parts.house, parts.verifier, public.title, routers)
     inside.state.is_stopping = parts.stopping.is_set
     inner.add_documents(inside, public)
+    return public, inside
+
+
+def _servers(program: Program, parts: Parts, role: str) -> list[_Server]:
+    public, inside = applications(program, parts)
+    settings = parts.settings
     apps = [(inside, settings.inner_port)]
     if role in {"all", "api"}:
         apps.append((public, settings.api_port))

@@ -153,9 +153,7 @@ async def withdraw_registration(
         SaleStateNotAllowed: bids are closed.
         RegistrationStateNotAllowed: refused or withdrawn already.
     """
-    sale, registration, deposit, at = await entered(session, sale_id, registration_id)
-    if registration.uscc != caller.uscc:
-        raise RegistrationUnknown()
+    sale, registration, deposit, at = await entered(session, sale_id, registration_id, caller)
     require(sale, "ANNOUNCED", "OPEN")
     if registration.state not in {"REGISTERED", "QUALIFIED"}:
         raise RegistrationStateNotAllowed()
@@ -306,17 +304,20 @@ async def deposits_of(session: Session, sale_id: str) -> Sequence[Deposit]:
 
 
 async def entered(
-    session: Session, sale_id: str, registration_id: str
+    session: Session, sale_id: str, registration_id: str, participant: Caller | None = None
 ) -> tuple[Sale, Registration, Deposit, datetime]:
     """The sale, one of its registrations and its deposit, all locked, and the instant.
 
     Raises:
-        SaleUnknown, RegistrationUnknown: no such sale or registration.
+        SaleUnknown, RegistrationUnknown: no such sale or registration, or not the participant's.
     """
     sale = await locked_sale(session, sale_id)
     query = select(Registration).where(
         Registration.id == registration_id, Registration.sale_id == sale_id
     )
+    if participant is not None:
+        # Asked of the database: another's must take as long as one that never was.
+        query = query.where(Registration.uscc == participant.uscc)
     registration = (await session.exec(query.with_for_update())).first()
     if registration is None:
         raise RegistrationUnknown()

@@ -14,7 +14,7 @@ from marketkit.ledger import Booking, Lot, hold
 from marketkit.movements import Leg, Movement
 from marketkit.outbox import tell
 from marketkit.signing import b64, unb64
-from marketkit.units import ASSET_UNITS, YUAN, Form, Text, day_of
+from marketkit.units import ASSET_UNITS, YUAN, Base64Url, Form, Text, day_of
 from saleroom.markets import Market, SalePolicy
 from saleroom.notices.rules import (
     Notice,
@@ -47,7 +47,7 @@ class SaleRef(Form):
 
 
 class OfficerIn(Form):
-    public_key: str
+    public_key: Base64Url
 
 
 class OfficerOut(Form):

@@ -11,6 +11,7 @@ from marketkit.signing import b64, canonical
 from marketkit.units import Form, Instant
 from saleroom.markets import Market
 from saleroom.notices.routes import open_at_the_city
+from saleroom.notices.rules import RegionNotAllowed
 from saleroom.notices.tables import SaleOfficer
 from saleroom.openings import actions
 from saleroom.openings.actions import OpeningRef, ShareIn, ShareOut
@@ -76,6 +77,9 @@ def routes(market: Market) -> APIRouter:
     async def show_opening(sale_id: str, ask: AskDep) -> OpeningOut:
         assert ask.caller is not None
         caller = ask.caller
+        # Of the trading centre's, those of the city: a sale is no county's.
+        if "key_officer" not in caller.roles and not caller.is_citywide:
+            raise RegionNotAllowed()
         return await ask.run(lambda s: _opening(s, sale_id, caller))
 
     return router

@@ -122,9 +122,7 @@ async def sign_contract(
         SaleUnknown, SettlementUnknown: no such sale, or another's contract.
         SettlementStateNotAllowed: it is not waiting for a signature.
     """
-    sale, settlement, deposit, at = await _settled(session, sale_id, registration_id)
-    if settlement.uscc != caller.uscc:
-        raise SettlementUnknown()
+    sale, settlement, deposit, at = await _settled(session, sale_id, registration_id, caller)
     _require(settlement, "CONFIRMED")
     settlement.state, settlement.signed_at = "SIGNED", at
     await session.flush()
@@ -332,12 +330,14 @@ async def _settle_if_all_ended(session: Session, sale: Sale, at: datetime) -> No
 
 
 async def _settled(
-    session: Session, sale_id: str, registration_id: str
+    session: Session, sale_id: str, registration_id: str, buyer: Caller | None = None
 ) -> tuple[Sale, Settlement, Deposit, datetime]:
     sale = await locked_sale(session, sale_id)
     query = select(Settlement).where(
         Settlement.registration_id == registration_id, Settlement.sale_id == sale_id
     )
+    if buyer is not None:
+        query = query.where(Settlement.uscc == buyer.uscc)
     settlement = (await session.exec(query.with_for_update())).first()
     if settlement is None:
         raise SettlementUnknown()

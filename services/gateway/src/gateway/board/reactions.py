@@ -42,11 +42,11 @@ def of_sale(fact: type[F]) -> Callable[[OfSale[F]], OfSale[F]]:
             found = await session.get(BoardSale, told.key)
             if found is None:
                 # Given up as a draft: it was never announced, so there is nothing to show.
-                await fold_in(session, told)
+                await fold_in(session, [told])
                 return
             await reaction(session, told, found)
             found.as_of = told.time
-            await show(session, told, found.id)
+            await show(session, [told], found.id)
 
         REACTIONS.to(fact, *TRADING)(shown)
         return reaction
@@ -104,7 +104,7 @@ async def note_notice(session: Session, told: Told[sale.SaleAnnounced]) -> None:
     session.add(found)
     _announce(session, told, found, "SALE", fact.body)
     _step(session, told)
-    await show(session, told, found.id)
+    await show(session, [told], found.id)
 
 
 def _advance_to(fact: type[Fact], state: str) -> None:

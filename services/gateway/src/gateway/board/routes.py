@@ -26,6 +26,7 @@ A = TypeVar("A", Answer, SaleOut, SalesOut, BidsOut, AwardsOut, SettlementsOut, 
             AnnouncementsOut)  # fmt: skip
 
 ATOM = "http://www.w3.org/2005/Atom"
+ATOM_TYPE = "application/atom+xml"
 FEED_MAX = 50
 
 PageNumber = Annotated[int, Query(ge=1, le=100_000)]
@@ -107,10 +108,16 @@ def add_announcements(router: APIRouter, sources: Mapping[str, str]) -> None:
         at = Page(page, page_size)
         return await answered(ask, sources, lambda s: actions.announcements(s, at))
 
-    @router.get("/announcements.atom", summary="公告订阅（Atom）", **anyone)
+    @router.get(
+        "/announcements.atom",
+        summary="公告订阅（Atom）",
+        response_class=Response,
+        responses={200: {"content": {ATOM_TYPE: {"schema": {"type": "string"}}}}},
+        **anyone,
+    )
     async def board_announcements_feed(request: Request, ask: AskDep) -> Response:
         found = await ask.run(lambda s: actions.announcements(s, Page(1, FEED_MAX)))
-        return Response(atom(found, str(request.base_url)), media_type="application/atom+xml")
+        return Response(atom(found, str(request.base_url)), media_type=ATOM_TYPE)
 
 
 def atom(found: AnnouncementsOut, base_url: str) -> bytes:

@@ -17,6 +17,7 @@ from gateway.commands.rules import (
     TRIAL_MARKETS,
     Breaker,
     Operation,
+    allowed,
     find,
     operations_of,
 )
@@ -25,7 +26,7 @@ from marketkit.doors import caller_of, open_to
 from marketkit.errors import Busy, titles
 from marketkit.logs import log
 from marketkit.trial import TrialUnknown
-from marketkit.web import RouteUnknown
+from marketkit.web import MethodNotAllowed, RouteUnknown
 
 T = TypeVar("T")
 
@@ -110,6 +111,10 @@ class Upstream:
         if code not in self._titles:
             await asyncio.shield(self._describe(DESCRIBE_EVERY_S))
         return self._titles.get(code)
+
+    def allowed(self, path: str) -> list[str]:
+        """The methods the service offers people at this path, as far as it is described."""
+        return allowed(self._operations or (), path)
 
     def _describe(self, every_s: float) -> "asyncio.Task[None]":
         now_s = asyncio.get_running_loop().time()
@@ -202,7 +207,8 @@ def upstreams(settings: Mapping[str, UpstreamSettings]) -> list[Upstream]:
 def routes(upstreams: Sequence[Upstream]) -> APIRouter:
     """`/v1/<market>/…` and `/v1/trials/<name>`, as far as the services call them public."""
     router = APIRouter(tags=["commands"], include_in_schema=False)
-    methods = [method.upper() for method in METHODS]
+    # Those nobody offers too: it is the service's address that does not support them.
+    methods = [*(method.upper() for method in METHODS), "HEAD", "OPTIONS", "TRACE"]
     by_market = {upstream.market: upstream for upstream in upstreams}
     for upstream in upstreams:
         router.add_api_route(
@@ -245,6 +251,8 @@ async def _forward(request: Request, upstream: Upstream, inset: str) -> Response
     path = scope["path"].replace(f"/v1{inset}/", "/v1/", 1)
     target = scope["raw_path"].replace(f"/v1{inset}/".encode(), b"/v1/", 1)
     operation = await upstream.operation(request.method, path)
+    if operation is None and _is_plain(target) and (others := upstream.allowed(path)):
+        raise MethodNotAllowed(others)
     request.state.is_quiet = operation is not None and operation.is_quiet
     if operation is None or not operation.is_public or not _is_plain(target):
         raise RouteUnknown()

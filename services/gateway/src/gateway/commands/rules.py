@@ -54,6 +54,11 @@ def find(operations: Iterable[Operation], method: str, path: str) -> Operation |
     )
 
 
+def allowed(operations: Iterable[Operation], path: str) -> list[str]:
+    """The methods by which people may come to this path."""
+    return [one.method for one in operations if one.is_public and one.path.fullmatch(path)]
+
+
 class _Call(NamedTuple):
     ended_s: float
     has_failed: bool
