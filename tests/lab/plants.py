@@ -369,9 +369,9 @@ _PARKING_PASSED = (
 
 _FLOAT_AMOUNTS = (
     Edit(
-        "marketkit.units",
-        "    return Fen(half_up(price_fen * quantity_minor, unit.scale))\n",
-        "    return Fen(int(price_fen / 100 * (quantity_minor / unit.scale) * 100 + 0.5))\n",
+        "saleroom.clearing",
+        "half_up(price * quantity_minor, scale))",
+        "int(price * (quantity_minor / scale) + 0.5))",
     ),
 )
 
