@@ -235,7 +235,9 @@ class Judge:
                     return
             await asyncio.sleep(1.0)
         report = await asyncio.to_thread(check, file)
-        self.findings.figures["verified"] = ", ".join(one.seen for one in report.findings)
+        sales = [one.seen for one in report.findings if "重算一致" in one.seen]
+        self.findings.figures["verified_events"] = sum(1 for _ in self.events())
+        self.findings.figures["verified_results"] = len(sales)
         for finding in report.findings:
             for fault in finding.faults:
                 self.findings.fault("G14", f"{finding.what}: {fault}")

@@ -16,8 +16,8 @@ from lab.market import COUNTY, LabSale, Market
 from yaosu.demo.people import CENTER, county
 
 OTHER_COUNTY = "370523"
-# Below the lock timeout of those who wait, so that they get the row, too late.
-HELD_BEFORE_S = 0.4
+# Those who come in the last half second, their lock's timeout, get the row, too late.
+HELD_BEFORE_S = 0.9
 HELD_AFTER_S = 0.03
 
 
@@ -137,14 +137,14 @@ def _hold(house: LabHouse, sale: LabSale, offset: timedelta) -> None:
 
 def _lock(connection: psycopg.Connection, sale: LabSale, offset: timedelta) -> None:
     """Lock the sale's row, tried again until it closes: others want it too."""
-    connection.execute("SET lock_timeout = '100ms'")
+    connection.execute("SET lock_timeout = '800ms'")
     while True:
         try:
             connection.execute("SELECT id FROM sale WHERE id = %s FOR UPDATE", (sale.sale_id,))
             return
         except psycopg.errors.LockNotAvailable:
             connection.rollback()
-            connection.execute("SET lock_timeout = '100ms'")
+            connection.execute("SET lock_timeout = '800ms'")
             if datetime.now(UTC) + offset > sale.closes_at:
                 raise
 
