@@ -170,7 +170,7 @@ _POSITION_FIRST = (
 
             taken = await self.house.run(first, "worker")
             for event in later:
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.1)
                 await self.house.run(
                     lambda session, event=event: self.reactions.apply(session, [event]), "worker"
                 )

@@ -76,10 +76,12 @@ class Lab:
     def _clocks(self) -> Clocks | None:
         if not self.asked.plan.jumps_clocks:
             return None
-        found = library()
+        found = library(self.directory / "clocks")
         if found is None:
-            self.say("SKIPPED: the clocks cannot jump. Type: sudo apt install faketime")
-            self.findings.figures["clocks"] = "SKIPPED: no libfaketime"
+            self.say(
+                "SKIPPED: the clocks cannot jump, there is no C compiler. Type: sudo apt install gcc"
+            )
+            self.findings.figures["clocks"] = "SKIPPED: no C compiler"
             return None
         return Clocks(self.directory / "clocks", found)
 
