@@ -78,9 +78,7 @@ class Lab:
             return None
         found = library(self.directory / "clocks")
         if found is None:
-            self.say(
-                "SKIPPED: the clocks cannot jump, there is no C compiler. Type: sudo apt install gcc"
-            )
+            self.say("SKIPPED: clocks cannot jump without a C compiler. Type: sudo apt install gcc")
             self.findings.figures["clocks"] = "SKIPPED: no C compiler"
             return None
         return Clocks(self.directory / "clocks", found)
