@@ -14,6 +14,7 @@ from databases import rows
 from energy_trade.accounts.routes import routes as accounts
 from energy_trade.issues.routes import routes as issues
 from energy_trade.pool.routes import routes as pool
+from energy_trade.reversals.routes import routes as reversals
 from energy_trade.shutdowns.routes import routes as shutdowns
 from energy_trade.units.routes import routes as units
 from marketkit.codes import CITY, PROVINCE
@@ -45,7 +46,7 @@ class Office:
     issuers: Issuers = field(default_factory=Issuers)
 
     def __post_init__(self) -> None:
-        routers = [accounts(), issues(), pool(), units(), shutdowns()]
+        routers = [accounts(), issues(), reversals(), pool(), units(), shutdowns()]
         self.app = create_app(self.house, self.issuers.verifier, "energy", routers)
 
     def client(self, who: Claims | None) -> httpx.AsyncClient:

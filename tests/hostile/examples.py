@@ -76,7 +76,9 @@ A_CLEARING = {
 MONEY = {
     "amount_yuan": "40000.00",
     "booked_at": OPENS.isoformat(),
-    "bank_serial": "流水1",
+    "bank_serial": "S-1",
+    "payer_name": "企业2",
+    "payer_account": "6222000000000000001",
 }
 A_SCREENING = {
     "uscc": a_uscc(7),
@@ -85,7 +87,9 @@ A_SCREENING = {
     "is_dual_high": False,
 }
 AN_ENTRY = {"project_code": a_project_code(3), "name": "企业3", "quantity_max": "1000.000"}
+A_REVERSAL = {"booking_id": "one", "document_no": "东公资〔2022〕7号", "reason": "记错单位"}
 REASON = {"reason": "材料有误"}
+REVERSAL = {"document_no": "鲁发改冲〔2022〕1号（示例）", "reason": "数量有误（示例）"}
 
 
 def a_notice(world: World) -> Any:
@@ -107,6 +111,8 @@ ENERGY: dict[str, list[Example]] = {
     ],
     "POST /v1/issues/requests": [Example(BUREAU, 201, given(an_issue(effective_on="2022-06-01")))],
     "POST /v1/issues/requests/{request_id}/confirmations": [Example(BUREAU, 404)],
+    "POST /v1/issues/{lot}/reversals/requests": [Example(BUREAU, 404, given(REVERSAL))],
+    "POST /v1/issues/{lot}/reversals/requests/{request_id}/confirmations": [Example(BUREAU, 404)],
     "POST /v1/increment-batches": [Example(BUREAU, 409, given(a_batch()))],
     "POST /v1/unit-registers": [Example(BUREAU, 201, given(a_register()))],
     "POST /v1/shutdowns": [
@@ -118,7 +124,13 @@ ENERGY: dict[str, list[Example]] = {
     "POST /v1/key-officers": [
         Example(OFFICER, 200, given({"public_key": b64(new_key_pair().public_key)}))
     ],
-    "POST /v1/sales": [Example(CENTER, 201, a_notice, zeroes=frozenset({"/deposit_ratio_bp"}))],
+    "POST /v1/sales": [
+        Example(
+            CENTER, 201, a_notice, zeroes=frozenset({"/deposit_ratio_bp", "/deposit_interest_bp"})
+        )
+    ],
+    f"{SALE}/drills": [Example(CENTER, 201, ids={"sale_id": "draft_id"})],
+    f"{SALE}/drills/{{drill_id}}/answers": [Example(OFFICER, 404, given({"answer": "AAAA"}))],
     f"{SALE}/announcements": [Example(CENTER, 422, ids={"sale_id": "draft_id"})],
     f"{SALE}/registrations": [Example(an_enterprise(3), 201, given(AN_ENTRY))],
     f"{ENTRY}/withdrawals": [Example(an_enterprise(2), 200)],
@@ -138,7 +150,20 @@ ENERGY: dict[str, list[Example]] = {
     f"{SETTLEMENT}/contracts": [Example(an_enterprise(1), 404)],
     f"{SETTLEMENT}/payments": [Example(CENTER, 404, given(MONEY))],
     f"{SETTLEMENT}/deliveries": [Example(BUREAU, 404, given({"treasury_receipt_no": "国库1"}))],
+    f"{SETTLEMENT}/delivery-reversals/requests": [Example(BUREAU, 404, given(REVERSAL))],
+    f"{SETTLEMENT}/delivery-reversals/requests/{{request_id}}/confirmations": [
+        Example(BUREAU, 404)
+    ],
     f"{SETTLEMENT}/defaults": [Example(CENTER, 404)],
+    f"{SETTLEMENT}/forfeit-remittances": [
+        Example(BUREAU, 404, given({"treasury_receipt_no": "国库2"}))
+    ],
+    f"{SALE}/reversals/requests": [Example(CENTER, 404, given(A_REVERSAL))],
+    f"{SALE}/reversals/requests/{{request_id}}/confirmations": [Example(CENTER, 404)],
+    "POST /v1/bank-bookings/{booking_id}/allocations": [
+        Example(CENTER, 404, given({"registration_id": "one"}))
+    ],
+    "POST /v1/bank-bookings/{booking_id}/returns": [Example(CENTER, 404)],
     f"{SALE}/cancellations/requests": [Example(CENTER, 201, given(REASON))],
     f"{SALE}/suspensions": [Example(CENTER, 200, given(REASON))],
     f"{SALE}/resumptions": [Example(CENTER, 200)],

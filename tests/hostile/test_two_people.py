@@ -15,14 +15,14 @@ from fastapi import FastAPI
 
 from builders import COUNTY, Trust
 from databases import rows
-from energy_office import an_issue
+from energy_office import Office, an_issue
 from energy_trade.sales.actions import MARKET
-from hostile.examples import ENERGY, GATEWAY, REASON, Claims
-from hostile.house import energy_app, gateway_app
+from hostile.examples import ENERGY, GATEWAY, REASON, REVERSAL, Claims
+from hostile.house import energy_app, gateway_app, screen
 from hostile.target import Sent, commands
 from hostile.wire import answer_to, line_to
 from marketkit.db import Database
-from stories import Story
+from stories import Story, a_step
 from toy_market import CLOSES, Room
 
 ENDING = "/requests/{request_id}/confirmations"
@@ -55,6 +55,27 @@ async def a_cancellation_ready(house: Database) -> Ready:
     return Ready(f"/v1/sales/{room.sale_id}/cancellations", REASON)
 
 
+async def a_reversed_issue_ready(house: Database) -> Ready:
+    # Of a county: out of the store of the province the other steps sell.
+    issued = await Office(house, Trust()).issue(account_kind="COUNTY", region_code=COUNTY)
+    return Ready(f"/v1/issues/{issued['lot']}/reversals", REVERSAL)
+
+
+async def a_reversed_delivery_ready(house: Database) -> Ready:
+    story = Story(house, MARKET)
+    await story.announce()
+    await screen(house, 1)
+    await story.entrant(1)
+    await story.bid(1, a_step("220.00", "4000"))
+    await story.open()
+    await story.confirm()
+    await story.sign(1)
+    await story.pay(1)
+    await story.deliver(1)
+    contract = f"/v1/sales/{story.sale_id}/settlements/{story.contract(1)}"
+    return Ready(f"{contract}/delivery-reversals", REVERSAL)
+
+
 async def a_replay_ready(house: Database) -> Ready:
     await rows(
         house,
@@ -70,6 +91,11 @@ STEPS: dict[str, tuple[Callable[[Database], Awaitable[Ready]], set[str]]] = {
     "/v1/issues": (an_issue_ready, {"ALREADY_CONFIRMED"}),
     f"{SALE}/openings": (an_opening_ready, {"OPENING_ALREADY_CONFIRMED"}),
     f"{SALE}/cancellations": (a_cancellation_ready, {"ALREADY_CONFIRMED"}),
+    "/v1/issues/{lot}/reversals": (a_reversed_issue_ready, {"ALREADY_CONFIRMED"}),
+    f"{SALE}/settlements/{{registration_id}}/delivery-reversals": (
+        a_reversed_delivery_ready,
+        {"ALREADY_CONFIRMED"},
+    ),
     "/v1/replays": (a_replay_ready, {"ALREADY_CONFIRMED"}),
 }
 

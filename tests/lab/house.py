@@ -255,6 +255,9 @@ class LabHouse:
             with contextlib.suppress(OSError, httpx.HTTPError):
                 if await answers():
                     return
+            part = self.parts.get(name)
+            if part is not None and part.has_given_up:
+                break
             await asyncio.sleep(0.1)
         raise CannotStart(f"{name} is not ready\n{tail(self.log(name), 30)}")
 

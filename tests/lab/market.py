@@ -18,7 +18,7 @@ from lab.house import LabHouse
 from marketkit.signing import b64, unb64
 from marketkit.units import SHANGHAI, TCE, YUAN, format_instant
 from saleroom.sealing import BidPlace, KeyPair, Step, new_key_pair, seal_bid
-from saleroom.shares import Opening, rewrap_share
+from saleroom.shares import Drill, Opening, rewrap_share
 from yaosu.demo.clock import Clock
 from yaosu.demo.people import BUREAU, CENTER, KEY_OFFICERS, Person, county, enterprise
 from yaosu.evidence.collect import Asker
@@ -27,6 +27,7 @@ from yaosu.keys import GATEWAY, PEOPLE_ISSUER
 COUNTY = "370502"
 BEGINS = datetime(2022, 4, 11, 9, tzinfo=SHANGHAI)
 ANNOUNCED_FOR = timedelta(days=7, hours=1)
+PUBLIC_FOR = timedelta(days=7, hours=1)
 CANARY = "7391"
 WAIT_S = 60.0
 SYSTEM_ADMIN = Person("system-admin-1", "system_admin")
@@ -172,7 +173,10 @@ class Market:
         self.closings += len(sales)
         if self.before_opening is not None:
             await self.before_opening(sales)
-        await asyncio.gather(*(self._finish(sale) for sale in sales))
+        cleared = await asyncio.gather(*(self._open(sale) for sale in sales))
+        await self._move(self.now() + PUBLIC_FOR)
+        ended = [sale for sale, is_cleared in zip(sales, cleared, strict=True) if is_cleared]
+        await asyncio.gather(*(self._settle(sale) for sale in ended))
 
     def _numbers(self) -> range:
         return range(1, self.bidders + 1)
@@ -205,6 +209,7 @@ class Market:
         if not drafted.is_done:
             return None
         sale = LabSale(drafted.document()["sale_id"], asset, opens_at, closes_at)
+        await self._drill(sale)
         path = f"{sale.path}/announcements"
         announced = await self.do("announce", CENTER[0], path, key=f"announce/{key}")
         if not announced.is_done:
@@ -212,6 +217,28 @@ class Market:
         notice = await self.crowd.see(None, sale.path)
         sale.public_key = unb64(notice["key"]["public_key"])
         return sale
+
+    async def _drill(self, sale: LabSale) -> None:
+        """All five officers show that they can open what is sealed to them."""
+        begun = await self.do(
+            "drill", CENTER[0], f"{sale.path}/drills", key=f"drill/{sale.sale_id}"
+        )
+        if begun.is_done:
+            await asyncio.gather(*(self._answer_drill(sale, number) for number in range(5)))
+
+    async def _answer_drill(self, sale: LabSale, number: int) -> None:
+        person = KEY_OFFICERS[number]
+        found = await self.crowd.see(person, f"{sale.path}/drill")
+        drill, private_key = (
+            Drill(sale.sale_id, found["drill_id"]),
+            self._officer_keys[person.sub].private_key,
+        )
+        answer = drill.answer(
+            unb64(found["challenge"]), private_key=private_key, officer=found["officer_id"]
+        )
+        path = f"{sale.path}/drills/{drill.drill_id}/answers"
+        key = f"drill/{drill.drill_id}/{number}"
+        await self.do("drill-answer", person, path, {"answer": b64(answer)}, key=key)
 
     def _draft(
         self, asset: str, opens_at: datetime, closes_at: datetime, supply: str
@@ -231,6 +258,7 @@ class Market:
             "bidders_min": 1,
             "deposit_ratio_bp": 2000,
             "pay_days": 7,
+            "publicity_days": 7,
             "registration_closes_at": format_instant(opens_at + timedelta(seconds=1)),
             "opens_at": format_instant(opens_at),
             "closes_at": format_instant(closes_at),
@@ -330,7 +358,8 @@ class Market:
 
     # From the closing to the archive.
 
-    async def _finish(self, sale: LabSale) -> None:
+    async def _open(self, sale: LabSale) -> bool:
+        """From the close to the result; whether there is one."""
         key, path = sale.sale_id, sale.path
         await self._until_closed(sale)
         await self.do(
@@ -340,12 +369,11 @@ class Market:
             "opening-request", CENTER[0], f"{path}/openings/requests", key=f"open/{key}/1"
         )
         if not asked.is_done:
-            return
+            return False
         confirm = f"{path}/openings/requests/{asked.document()['request_id']}/confirmations"
         await self.do("opening-confirm", CENTER[1], confirm, key=f"open/{key}/2")
         sale.is_opened = True
-        if await self._give_shares(sale):
-            await self._settle(sale)
+        return await self._give_shares(sale)
 
     async def _until_closed(self, sale: LabSale) -> None:
         left_s = (sale.closes_at - self.now()).total_seconds()
@@ -428,14 +456,14 @@ class Market:
     # Quota: what is nearly used up, wanted by several at once.
 
     async def contest(self, number: int) -> None:
-        """A thousand tonnes of coal, and four sales that want six hundred each at once."""
+        """A thousand tonnes of coal, and three sales that want six hundred each at once."""
         form = issue("PROVINCE", "370000", "COAL", "1000.000")
         await self.issue(form, f"contest/{number}")
         opens_at = self.now() + ANNOUNCED_FOR
         closes_at = opens_at + timedelta(days=300)
         wanted = [
             self._announce(f"contest/{number}/{n}", "COAL", opens_at, closes_at, "600.000")
-            for n in range(4)
+            for n in range(3)
         ]
         await asyncio.gather(*wanted)
 

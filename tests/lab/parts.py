@@ -123,6 +123,11 @@ class Part:
         if end is self._end:
             self.pid = None
 
+    @property
+    def has_given_up(self) -> bool:
+        """It has ended and nobody starts it again."""
+        return self._keeper is None and self._end is not None and self._end.done()
+
     def keep_up(self) -> None:
         self._keeper = asyncio.create_task(self._keep(), name=f"keep {self.name}")
 

@@ -26,7 +26,7 @@ class Plan:
     window_s: float = 4.0
     holds_closings: bool = False
     jumps_clocks: bool = False
-    takes: int = 3
+    takes: int = 2
     bidders: int = 4
 
 

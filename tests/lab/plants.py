@@ -138,8 +138,8 @@ _SKIP_LOCKED = (
     ),
     Edit(
         "marketkit.worker",
-        "from marketkit.outbox import in_hundreds, note_sent, sequence, unsent",
-        "import os\nfrom marketkit.outbox import in_hundreds, note_sent, placed, sequence, unsent",
+        "from marketkit.outbox import note_sent, sequence, unsent",
+        "import os\nfrom marketkit.outbox import note_sent, placed, sequence, unsent",
     ),
 )
 

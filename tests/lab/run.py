@@ -25,6 +25,7 @@ from lab.plans import Plan
 from lab.plants import PLANTS
 from lab.probes import Board, Isolation, holding_closings
 from lab.wire import WireListener
+from yaosu.processes import CannotStart
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,10 @@ class Lab:
             async with house:
                 self.say(f"house ready in {time.monotonic() - began:.1f} s")
                 await self._live(house, history, clocks)
+        except CannotStart as why:
+            # A database that may lose commits is refused: that is how the first promise is kept.
+            guarantee = "G2" if "may lose commits" in str(why) else "G12"
+            self.findings.fault(guarantee, f"the house does not start: {str(why)[-300:]}")
         finally:
             history.close()
         self.findings.figures["seconds"] = round(time.monotonic() - began, 1)

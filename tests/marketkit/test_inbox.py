@@ -263,20 +263,25 @@ async def test_a_rebuild_in_any_interleaving_of_keys_gives_the_same_rows(
     assert len(seen) == 1
 
 
-async def test_a_new_epoch_starts_every_source_over(
+async def test_a_new_epoch_starts_its_source_over_and_no_other(
     kit_house: Database, gateway_house: Database
 ) -> None:
     events = await told_in(kit_house, (A, Noted(number=1, fault="lookup")), (B, Noted(number=2)))
     await take(gateway_house, events, singly=True)
-    await take(gateway_house, [event._replace(source="/other") for event in events], singly=True)
+    theirs = [event._replace(source="/other") for event in events]
+    await take(gateway_house, theirs, singly=True)
+    await rows(gateway_house, "INSERT INTO toy.thing VALUES ('theirs', 1, '', '/other')")
+    query = f"SELECT source FROM {Parked.__tablename__} ORDER BY source"
+    parked = {row.source for row in await rows(gateway_house, query)}
+    positions = "SELECT * FROM position WHERE source = '/other' ORDER BY partition"
+    before = await rows(gateway_house, positions)
     await gateway_house.run(lambda s: rebuild(s, counting(), SOURCE, 7), "worker")
-    found = await rows(gateway_house, "SELECT * FROM position WHERE partition = 2 ORDER BY source")
-    assert [(row.source, row.epoch, row.sequence) for row in found] == [
-        (SOURCE, 7, 0),
-        ("/other", 1, 0),
-    ]
-    assert await counts(gateway_house) == {}
-    assert await rows(gateway_house, f"SELECT * FROM {Parked.__tablename__}") == []
+    found = await rows(gateway_house, f"SELECT * FROM position WHERE source = '{SOURCE}'")
+    assert {(row.epoch, row.sequence, row.chain) for row in found} == {(7, 0, bytes(32))}
+    assert await rows(gateway_house, positions) == before
+    assert await counts(gateway_house) == {"theirs": 1}
+    left = {row.source for row in await rows(gateway_house, query)}
+    assert (parked, left) == ({SOURCE, "/other"}, {"/other"})
 
 
 async def test_facts_go_by_the_list_and_every_keys_own_stay_in_order(

@@ -82,6 +82,12 @@ class House(KitTable, table=True):
     clock_offset: timedelta = Field(sa_type=Interval)
 
 
+class ServedRevision(KitTable, table=True):
+    """A revision whose programs may serve from this database: it was applied, and still holds."""
+
+    revision: str = Field(primary_key=True)
+
+
 @dataclass(frozen=True)
 class Scope:
     """Whose rows a `scoped` transaction sees: a region's (`*`: all) or an enterprise's."""
@@ -197,6 +203,17 @@ async def instant(session: Session) -> datetime:
         return fixed
     at: datetime = await session.scalar(text("SELECT clock_timestamp() + clock_offset FROM house"))
     return at
+
+
+async def undurable(session: Session) -> list[str]:
+    """The server's settings by which a commit we were told of could be lost; empty if none."""
+    found = await sql(
+        session,
+        "SELECT name || '=' || setting AS said FROM pg_settings WHERE "
+        "name IN ('fsync', 'full_page_writes') AND setting <> 'on' OR "
+        "name = 'synchronous_commit' AND setting NOT IN ('on', 'remote_apply') ORDER BY name",
+    )
+    return [row.said for row in found.all()]
 
 
 def new_id() -> str:

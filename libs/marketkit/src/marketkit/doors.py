@@ -25,6 +25,8 @@ C = TypeVar("C")
 P = TypeVar("P")
 
 _KEY = re.compile(KEY_PATTERN, re.ASCII)
+# Read out of the request, where it may stand twice; here OpenAPI learns of it.
+KeyHeader = Annotated[str, Header(alias=KEY)]
 
 
 class IdempotencyKeyMissing(Unreadable):
@@ -134,13 +136,34 @@ def _response(answer: Answer) -> Response:
     return Response(answer.body, answer.status, headers, media_type=kind)
 
 
-async def _commanded(
-    request: Request,
-    key: Annotated[str, Header(alias=KEY)] = "",  # read below; here OpenAPI learns of it
-) -> Commanded:
+@dataclass(frozen=True)
+class Uploaded:
+    """A file as it came in, and the command it is."""
+
+    command: Commanded
+    body: bytes
+
+
+async def _uploaded(request: Request, key: KeyHeader = "") -> Uploaded:
+    key = _key(request)
+    body = await request.body()
+    said = canonical([request.method, request.url.path, hashlib.sha256(body).hexdigest()])
+    state = request.app.state
+    command = Commanded(
+        state.house, request.state.caller, key, hashlib.sha256(said).digest(), state.meetings
+    )
+    return Uploaded(command, body)
+
+
+def _key(request: Request) -> str:
     keys = request.headers.getlist(KEY)
     if len(keys) != 1 or not _KEY.fullmatch(keys[0]):
         raise IdempotencyKeyMissing()
+    return keys[0]
+
+
+async def _commanded(request: Request, key: KeyHeader = "") -> Commanded:
+    key = _key(request)
     body = await request.body()
     content = loads(body) if body else None
     if body and content != {} and request.scope["route"].body_field is None:
@@ -149,7 +172,7 @@ async def _commanded(
     return Commanded(
         request.app.state.house,
         request.state.caller,
-        keys[0],
+        key,
         hashlib.sha256(said).digest(),
         request.app.state.meetings,
     )
@@ -172,5 +195,6 @@ def _asked(request: Request) -> Asked:
     return Asked(request.app.state.house, request.state.caller)
 
 
+UploadDep = Annotated[Uploaded, Depends(_uploaded)]
 CommandDep = Annotated[Commanded, Depends(_commanded)]
 AskDep = Annotated[Asked, Depends(_asked)]

@@ -108,7 +108,10 @@ R = TypeVar("R", bound=Callable[..., Awaitable[None]])
 
 @dataclass
 class Reactions:
-    """Which facts this reader reacts to. `projection` is the schema a rebuild empties."""
+    """Which facts this reader reacts to. `projection` is the schema of what they make.
+
+    Every table of it has a column `source`, whose rows a rebuild of that source takes away.
+    """
 
     projection: str
     by_type: dict[str, tuple[type[Fact], Many[Any]]] = field(default_factory=dict)
@@ -371,20 +374,22 @@ async def mark_forked(session: Session, source: str) -> None:
 
 
 async def rebuild(session: Session, reactions: Reactions, source: str, epoch: int) -> None:
-    """Empty the projections and start every source over; this source in its new epoch."""
-    found = (await session.exec(select(Position).with_for_update())).all()
-    for position in found:
+    """Take away what the projections have of this source, and start it over in its new epoch.
+
+    What others told stays as it is: a projection's row names the source that told it.
+    """
+    for position in (await positions_of(session, source)).values():
         position.sequence, position.chain = 0, ZERO
-        if position.source == source:
-            position.epoch, position.is_forked = epoch, False
+        position.epoch, position.is_forked = epoch, False
+    await session.flush()
+    await sql(session, "SET LOCAL statement_timeout = '10min'")
     tables = await sql(
         session,
-        "SELECT quote_ident(schemaname) || '.' || quote_ident(tablename) AS name "
-        "FROM pg_tables WHERE schemaname = :schema",
+        "SELECT format('%I.%I', table_schema, table_name) AS name FROM information_schema.columns "
+        "WHERE table_schema = :schema AND column_name = 'source' ORDER BY 1",
         schema=reactions.projection,
     )
-    names = ", ".join(row.name for row in tables.all())
-    if names:
-        await sql(session, f"TRUNCATE {names}")
-    await sql(session, "DELETE FROM parked")
+    for row in tables.all():
+        await sql(session, f"DELETE FROM {row.name} WHERE source = :source", source=source)
+    await sql(session, "DELETE FROM parked WHERE source = :source", source=source)
     FORKED.labels(source).set(0)

@@ -74,7 +74,7 @@ class Transfer(KitTable, table=True):
     effective_on: date = Field(sa_type=Date)
     booked_at: datetime = Field(sa_type=UtcInstant)
     policy_version: str
-    reverses: str | None = None
+    reverses: str | None = Field(default=None, unique=True)
 
 
 class MovementRow(KitTable, table=True):

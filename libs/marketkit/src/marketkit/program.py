@@ -9,13 +9,17 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from importlib.metadata import version
 
 import uvicorn
 from fastapi import FastAPI
+from prometheus_client import Gauge
 from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
 
 from marketkit import inner, migrations, worker
-from marketkit.db import Database, House, sql
+from marketkit.checkpoint import KeyRetired, note_key
+from marketkit.db import Database, House, undurable
 from marketkit.identity import Verifier
 from marketkit.logs import configure, log
 from marketkit.rates import Rates
@@ -24,6 +28,8 @@ from marketkit.signing import Signer, unb64
 from marketkit.strict_http import StrictHttp
 from marketkit.web import create_app
 from marketkit.worker import Loop
+
+BUILD = Gauge("yaosu_build_info", "Always 1; which release this process is of", ["version"])
 
 ROLES = ("all", "api", "worker", "opener", "migrate")
 DRAIN_S = 5
@@ -34,8 +40,12 @@ class ClockMovedInProduction(SystemExit):
     """Production refuses to start with a clock that was moved."""
 
 
-class AnswersNotDurable(SystemExit):
-    """Production refuses a database that answers before what it says is on disk."""
+class DatabaseNotDurable(SystemExit):
+    """PostgreSQL says committed what a power cut takes back; nobody may be promised anything."""
+
+
+class SigningKeyRetired(SystemExit):
+    """Another key has signed for this service since; the old one must not sign again."""
 
 
 class SettingsWrong(SystemExit):
@@ -114,7 +124,10 @@ def _settings(program: Program) -> Settings:
 
 
 async def _serve(program: Program, parts: Parts, role: str) -> None:
-    await _check_production(parts)
+    await _check_durability(parts)
+    await _check_clock(parts)
+    await _note_key(parts)
+    BUILD.labels(version("yaosu-marketkit")).set(1)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _stop, parts, stop)
@@ -187,13 +200,29 @@ def listening(app: FastAPI, host: str, port: int) -> uvicorn.Config:
     )
 
 
-async def _check_production(parts: Parts) -> None:
+async def _check_durability(parts: Parts) -> None:
+    wrong = []
+    # A database out of reach or not migrated yet keeps a process unready, not from starting.
+    with contextlib.suppress(SQLAlchemyError, OSError):
+        async with parts.house.transaction("worker") as session:
+            wrong = await undurable(session)
+    if wrong:
+        raise DatabaseNotDurable(f"PostgreSQL may lose commits: {', '.join(wrong)}")
+
+
+async def _note_key(parts: Parts) -> None:
+    try:
+        with contextlib.suppress(SQLAlchemyError, OSError):
+            async with parts.house.transaction("worker") as session:
+                await note_key(session)
+    except KeyRetired as error:
+        raise SigningKeyRetired(f"signing.key {error} was replaced by a later one") from None
+
+
+async def _check_clock(parts: Parts) -> None:
     if parts.settings.env != "prod":
         return
     async with parts.house.transaction("worker") as session:
         house = await session.get_one(House, 1)
-        for setting in ("fsync", "synchronous_commit"):
-            if (await sql(session, f"SHOW {setting}")).scalar_one() == "off":
-                raise AnswersNotDurable(f"{setting} is off: not for production")
     if house.clock_offset != timedelta(0):
         raise ClockMovedInProduction("the clock of this database was moved: not for production")

@@ -229,16 +229,19 @@ def create_app(
     app.state.meetings = {}
     app.state.allowed_hosts = frozenset()
     app.state.rates = None
-    quiet = set()
     for router in routers:
         app.include_router(router)
-        quiet |= {
-            route.path
-            for route in router.routes
-            if isinstance(route, APIRoute) and "quiet" in route.tags
-        }
+    quiet = _tagged(routers, "quiet")
+    app.state.uploads = _tagged(routers, "upload")
     for kind in (Refusal, RequestValidationError, HTTPException, DBAPIError, PoolTimeout):
         app.add_exception_handler(kind, _handle)
     app.add_middleware(Guard)
-    app.add_middleware(Observed, quiet_routes=frozenset(quiet))
+    app.add_middleware(Observed, quiet_routes=quiet)
     return app
+
+
+def _tagged(routers: list[APIRouter], tag: str) -> frozenset[str]:
+    routes = (route for router in routers for route in router.routes)
+    return frozenset(
+        route.path for route in routes if isinstance(route, APIRoute) and tag in route.tags
+    )

@@ -1,4 +1,4 @@
-"""A sale's key in five shares of which three open it, and its draw's secret. No clock, no I/O."""
+"""A sale's key in five shares of which three open it, its drill and its draw. No clock, no I/O."""
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +15,7 @@ from saleroom.sealing import new_key_pair, place_info, public_key_of, unwrap, wr
 SHARES = 5
 SHARES_NEEDED = 3
 
+CHALLENGE_BYTES = 32
 _HALF = 16  # Shamir's secret is exactly 16 bytes: a key is split as two halves.
 
 
@@ -24,6 +25,10 @@ class KeyOfficersWrong(RuleBroken):
 
 class ShareUnreadable(RuleBroken):
     title = "密钥份额无法解开，请核对交易编号与私钥"
+
+
+class ChallengeUnreadable(RuleBroken):
+    title = "演练内容无法解开，请核对交易编号与私钥"
 
 
 class SharesDoNotJoin(Conflict):
@@ -57,8 +62,7 @@ def seal_sale(sale_id: str, officers: Mapping[str, bytes]) -> SaleSeal:
         KeyOfficersWrong: They are not five, or two have one key.
         PublicKeyUnusable: Nothing can be wrapped to one of the keys.
     """
-    if len(officers) != SHARES or len(set(officers.values())) != SHARES:
-        raise KeyOfficersWrong()
+    check_key_officers(list(officers.values()))
     pair = new_key_pair()
     wrapped = {
         officer: wrap_share(share, public_key=key, sale_id=sale_id, officer=officer)
@@ -72,6 +76,16 @@ def seal_sale(sale_id: str, officers: Mapping[str, bytes]) -> SaleSeal:
         draw_sha256=sha256(secret).digest(),
         draw_ciphertext=wrap_draw(secret, public_key=pair.public_key, sale_id=sale_id),
     )
+
+
+def check_key_officers(public_keys: Sequence[bytes]) -> None:
+    """Return if these are five different keys.
+
+    Raises:
+        KeyOfficersWrong: They are not five, or two are one.
+    """
+    if len(public_keys) != SHARES or len(set(public_keys)) != SHARES:
+        raise KeyOfficersWrong()
 
 
 def split_key(private_key: bytes) -> tuple[bytes, ...]:
@@ -122,6 +136,42 @@ def unwrap_share(wrapped: bytes, *, private_key: bytes, sale_id: str, officer: s
     if share is None:
         raise ShareUnreadable()
     return share
+
+
+@dataclass(frozen=True)
+class Drill:
+    """One drill before a sale's announcement: nothing of it can pass for a share."""
+
+    sale_id: str
+    drill_id: str
+
+    def info(self, officer: str) -> str:
+        return place_info("yaosu-drill/1", self.sale_id, self.drill_id, officer)
+
+    def challenge(self, officer: str, public_key: bytes) -> tuple[bytes, bytes]:
+        """A fresh challenge that only this officer can read, and the SHA-256 of its answer.
+
+        Raises:
+            PublicKeyUnusable: Nothing can be wrapped to the key.
+        """
+        secret = secrets.token_bytes(CHALLENGE_BYTES)
+        wrapped = wrap(secret, public_key, self.info(officer))
+        return wrapped, sha256(self._answer_to(secret, officer)).digest()
+
+    def answer(self, wrapped: bytes, *, private_key: bytes, officer: str) -> bytes:
+        """What proves that the officer read the challenge, on the officer's own machine.
+
+        Raises:
+            ChallengeUnreadable: It is none of this drill and officer, or not for this key.
+        """
+        secret = unwrap(wrapped, private_key, self.info(officer))
+        if secret is None or len(secret) != CHALLENGE_BYTES:
+            raise ChallengeUnreadable()
+        return self._answer_to(secret, officer)
+
+    def _answer_to(self, secret: bytes, officer: str) -> bytes:
+        # A digest: whatever an officer's machine unwraps in a drill does not leave it.
+        return sha256(self.info(officer).encode() + secret).digest()
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from saleroom.markets import Market
 from saleroom.notices.routes import open_at_the_city
 from saleroom.notices.rules import RegionNotAllowed
 from saleroom.notices.tables import SaleOfficer
+from saleroom.officers.actions import officer_of
 from saleroom.openings import actions
 from saleroom.openings.actions import OpeningRef, ShareIn, ShareOut
 from saleroom.openings.rules import OpeningUnknown
@@ -87,7 +88,7 @@ def routes(market: Market) -> APIRouter:
 
 async def _opening(session: Session, sale_id: str, caller: Caller) -> OpeningOut:
     opening = (await session.exec(select(Opening).where(Opening.sale_id == sale_id))).first()
-    officer_id = await actions.officer_of(session, sale_id, caller) or ""
+    officer_id = await officer_of(session, sale_id, caller) or ""
     if opening is None or ("key_officer" in caller.roles and not officer_id):
         raise OpeningUnknown()
     newest = select(OpeningSession).where(

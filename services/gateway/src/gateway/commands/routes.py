@@ -6,6 +6,7 @@ A bid's route shows in no metric and no log of the gateway either.
 import asyncio
 import secrets
 from collections.abc import Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import httpx
@@ -15,6 +16,7 @@ from prometheus_client import Gauge
 from gateway.commands.rules import (
     METHODS,
     TRIAL_MARKETS,
+    UPLOADS,
     Breaker,
     Operation,
     allowed,
@@ -211,6 +213,15 @@ def routes(upstreams: Sequence[Upstream]) -> APIRouter:
     methods = [*(method.upper() for method in METHODS), "HEAD", "OPTIONS", "TRACE"]
     by_market = {upstream.market: upstream for upstream in upstreams}
     for upstream in upstreams:
+        for place in UPLOADS:
+            router.add_api_route(
+                f"/v1/{upstream.market}/{place}",
+                _forwarder(upstream),
+                methods=methods,
+                name=f"upload_{upstream.market}_{place}",
+                tags=["upload"],
+                **open_to("anyone"),
+            )
         router.add_api_route(
             f"/v1/{upstream.market}/{{path:path}}",
             _forwarder(upstream),
@@ -229,12 +240,51 @@ def routes(upstreams: Sequence[Upstream]) -> APIRouter:
     return router
 
 
+def asked_for_pages(upstreams: Sequence[Upstream]) -> tuple[Any, Any]:
+    """`title_of` and `proof_of`, as pages ask them."""
+    return partial(title_of, upstreams), partial(proof_of, upstreams)
+
+
 async def title_of(upstreams: Sequence[Upstream], code: str) -> str | None:
     """The Chinese title of a refusal, the gateway's own or any service's; None if unknown."""
     if code in titles():
         return titles()[code]
     told = await asyncio.gather(*(upstream.title(code) for upstream in upstreams))
     return next((title for title in told if title is not None), None)
+
+
+async def proof_of(
+    upstreams: Sequence[Upstream], sale_id: str, kind: str, paper_id: str, sm3: str
+) -> dict[str, Any] | None:
+    """What the service that issued a paper says of it; None if none issued it with this digest.
+
+    Raises:
+        UpstreamDown: a service that may have issued it gives no answer.
+    """
+    path = f"/v1/sales/{sale_id}/papers/{kind}/{paper_id}/proof"
+    told = await asyncio.gather(
+        *(_proof_from(upstream, path, sm3) for upstream in upstreams), return_exceptions=True
+    )
+    for said in told:
+        if isinstance(said, dict):
+            return said
+    for said in told:
+        if isinstance(said, BaseException):
+            raise said
+    return None
+
+
+async def _proof_from(upstream: Upstream, path: str, sm3: str) -> dict[str, Any] | None:
+    offered = await upstream.operation("GET", path)
+    if offered is None or not offered.is_public:
+        return None
+    answer = await upstream.send("GET", f"{path}?sm3={sm3}".encode(), [], b"")
+    if answer.status_code == httpx.codes.NOT_FOUND:
+        return None
+    if answer.status_code != httpx.codes.OK:
+        raise UpstreamDown()
+    proven: dict[str, Any] = answer.json()
+    return proven
 
 
 def _forwarder(upstream: Upstream) -> Any:

@@ -10,6 +10,9 @@ WINDOW_S = 10.0
 CALLS_MIN = 20
 METHODS = ("get", "post", "put", "patch", "delete")
 
+# Addresses that take files: what a body may be is judged before the service is asked.
+UPLOADS = ("bank-files",)
+
 # Trials of what both markets share are answered by the older one.
 TRIAL_MARKETS = {
     "energy": "energy",

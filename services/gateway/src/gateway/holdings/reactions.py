@@ -17,14 +17,15 @@ from marketkit.inbox import Reactions, Told
 from marketkit.movements import Movement, fold
 
 F = TypeVar("F", bound=Fact)
-Place = tuple[str, str, str, str]
+Place = tuple[str, str, str, str, str]
 
 FOLD_IN = """
-INSERT INTO projection.holding AS h (market, account, asset, lot, posted_minor, held_minor, as_of)
+INSERT INTO projection.holding AS h
+    (source, market, account, asset, lot, posted_minor, held_minor, as_of)
 SELECT * FROM unnest(
-    CAST(:markets AS text[]), CAST(:accounts AS text[]), CAST(:assets AS text[]),
-    CAST(:lots AS text[]), CAST(:posted AS bigint[]), CAST(:held AS bigint[]),
-    CAST(:as_of AS timestamptz[]))
+    CAST(:sources AS text[]), CAST(:markets AS text[]), CAST(:accounts AS text[]),
+    CAST(:assets AS text[]), CAST(:lots AS text[]), CAST(:posted AS bigint[]),
+    CAST(:held AS bigint[]), CAST(:as_of AS timestamptz[]))
 ON CONFLICT (market, account, asset, lot) DO UPDATE SET
     posted_minor = h.posted_minor + excluded.posted_minor,
     held_minor = h.held_minor + excluded.held_minor,
@@ -67,29 +68,32 @@ async def fold_in(session: Session, facts: Sequence[Told[F]]) -> None:
         movements: Sequence[Movement] = getattr(told.fact, "movements", ())
         moved = fold(movement.leg() for movement in movements)
         for (account, asset, lot), (posted, held) in moved.items():
-            place = (market_of(told), account, asset, lot)
+            place = (told.source, market_of(told), account, asset, lot)
             before = sums.get(place, (0, 0, told.time))
             as_of = max(before[2], told.time)
             sums[place] = (before[0] + posted, before[1] + held, as_of)
     if sums:
         columns = zip(*((*place, *sums[place]) for place in sorted(sums)), strict=True)
-        names = ("markets", "accounts", "assets", "lots", "posted", "held", "as_of")
+        names = ("sources", "markets", "accounts", "assets", "lots", "posted", "held", "as_of")
         await sql(session, FOLD_IN, **dict(zip(names, map(list, columns), strict=True)))
 
 
 @REACTIONS.to(holdings.AccountOpened, *TRADING)
 async def note_account(session: Session, told: Told[holdings.AccountOpened]) -> None:
     fact = told.fact.model_dump(exclude={"account"})
-    session.add(BoardAccount(market=market_of(told), id=told.fact.account, **fact))
+    session.add(
+        BoardAccount(source=told.source, market=market_of(told), id=told.fact.account, **fact)
+    )
 
 
 @REACTIONS.to(holdings.LotCreated, *TRADING)
 async def note_lot(session: Session, told: Told[holdings.LotCreated]) -> None:
     fact = told.fact.model_dump(exclude={"lot"})
-    session.add(BoardLot(market=market_of(told), id=told.fact.lot, **fact))
+    session.add(BoardLot(source=told.source, market=market_of(told), id=told.fact.lot, **fact))
 
 
 @REACTIONS.to_many(holdings.QuotaIssued, *TRADING)
+@REACTIONS.to_many(holdings.IssueReversed, *TRADING)
 @REACTIONS.to_many(energy.SplitPosted, "energy")
 @REACTIONS.to_many(energy.QuotaAssigned, "energy")
 async def note_movements(session: Session, facts: Sequence[Told[Fact]]) -> None:
