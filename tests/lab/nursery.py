@@ -63,7 +63,9 @@ def _run(program: Any, role: str) -> int:
     try:
         run(program, ["--role", role])
     except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 1
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+        return end.code if isinstance(end.code, int) else bool(end.code)
     except BaseException:
         sys.excepthook(*sys.exc_info())
         return 1
