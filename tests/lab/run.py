@@ -250,7 +250,7 @@ class Lab:
             "minutes": asked.minutes,
             "plants": list(asked.plants),
             "replay": f"yaosu lab --seed {asked.seed} --plan {asked.plan.name} "
-            f"--minutes {asked.minutes}{plants}",
+            f"--minutes {asked.minutes}{plants}{' --kafka' if asked.kafka else ''}",
             "is_red": self.findings.is_red,
             "faults": self.findings.faults,
             "figures": self.findings.figures,

@@ -14,7 +14,7 @@ TESTS = Path(__file__).parents[3] / "tests"
 def lab(
     seed: Annotated[int, typer.Option(help="同一种子，同一故障次序")] = 1,
     plan: Annotated[str, typer.Option(help="计划：P0 至 P8，见 docs/fault-lab.md")] = "P0",
-    minutes: Annotated[int | None, typer.Option(help="时长；不填则按计划")] = None,
+    minutes: Annotated[str, typer.Option(help="时长，可为小数；不填则按计划")] = "",
     plant: Annotated[str, typer.Option(help="植入的缺陷，逗号分隔；all 为逐一全部")] = "",
     kafka: Annotated[bool, typer.Option("--kafka", help="三个真实的 Kafka 节点")] = False,
     keep: Annotated[Path | None, typer.Option(help="保留全部数据、日志与报告的目录")] = None,
@@ -26,7 +26,7 @@ def lab(
     options = {
         "--seed": seed,
         "--plan": plan,
-        "--minutes": minutes,
+        "--minutes": minutes or None,
         "--plant": plant or None,
         "--keep": keep,
     }
