@@ -10,7 +10,7 @@ import httpx
 from builders import a_client, a_key
 from marketkit.units import SHANGHAI, YUAN
 from saleroom.entries.actions import RegistrationOut
-from saleroom.sheets import csv_bytes, xlsx_bytes
+from saleroom.exports import csv_bytes, xlsx_bytes
 from saleroom.statements.rules import HEADER
 from toy_market import OPENS, Doors
 

@@ -35,6 +35,7 @@ from marketkit.web import create_app
 from saleroom.bids.actions import lock_sale_for_bids, place_sealed_bids
 from saleroom.bids.rules import PlacedBid
 from saleroom.bookings.actions import new_sub_account
+from saleroom.drills import Drill
 from saleroom.entries import actions as entries
 from saleroom.entries.actions import DepositIn, QualificationIn, RegistrationIn, RegistrationOut
 from saleroom.entries.tables import Registration
@@ -45,7 +46,6 @@ from saleroom.notices.tables import Sale
 from saleroom.officers import actions as officers
 from saleroom.officers.actions import AnswerIn, AnswerOut, OfficerIn
 from saleroom.sealing import BidPlace, KeyPair, Step, new_key_pair, seal_bid
-from saleroom.shares import Drill
 
 STORE = "province:370000"
 DAY = timedelta(days=1)

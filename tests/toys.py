@@ -12,9 +12,9 @@ from marketkit.db import Database, Session, sql
 from marketkit.errors import Conflict
 from marketkit.facts import Fact
 from marketkit.feed import Feed
-from marketkit.inbox import Reactions, Told, Waiting
 from marketkit.inner import feed_routes
 from marketkit.outbox import PARTITIONS, Placed, placed, tell
+from marketkit.reactions import Reactions, Told, Waiting
 from marketkit.reader import Reader
 from marketkit.web import create_app
 from marketkit.worker import sequence_once

@@ -1,11 +1,20 @@
 """One good request of every command: whoever adds a command adds a line here."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from builders import COUNTY, a_project_code, a_uscc
-from energy_office import a_batch, a_register, a_shutdown, an_issue
+from energy_office import (
+    a_batch,
+    a_pledge,
+    a_register,
+    a_release,
+    a_report,
+    a_shutdown,
+    a_stock,
+    an_issue,
+)
 from hostile.house import World
 from marketkit.signing import b64
 from saleroom.sealing import new_key_pair
@@ -18,6 +27,7 @@ CENTER: Claims = {"roles": ["trading_center"]}
 BUREAU: Claims = {"roles": ["bureau_officer"], "department": "energy"}
 OFFICER: Claims = {"roles": ["key_officer"], "sub": "officer-9"}
 ANYONE: Claims = {}
+BANK: Claims = {"roles": ["creditor"], "sub": "bank-1", "region_code": "", "uscc": a_uscc(900)}
 
 
 def an_enterprise(number: int) -> Claims:
@@ -105,6 +115,10 @@ ENERGY: dict[str, list[Example]] = {
     "POST /v1/trials/{name}": [
         a_trial("sale.clearing", A_CLEARING),
         a_trial("party.uscc", {"code": a_uscc(1)}),
+        replace(
+            a_trial("energy.coal_stock", {"stock_t": "152000.000", "daily_burn_t": "8000.000"}),
+            zeroes=frozenset({"/stock_t"}),
+        ),
         a_trial(
             "energy.shutdown_split", {"case": "IN_CITY", "asset": "ENERGY", "quantity": "80000.000"}
         ),
@@ -120,6 +134,16 @@ ENERGY: dict[str, list[Example]] = {
     ],
     "POST /v1/screenings": [
         Example({"roles": ["county_officer"], "region_code": COUNTY}, 201, given(A_SCREENING))
+    ],
+    "POST /v1/pledges": [Example(an_enterprise(1), 404, given(a_pledge(number=1)))],
+    "POST /v1/pledges/{pledge_id}/releases": [Example(BANK, 404, given(a_release()))],
+    "POST /v1/reports/coal_stock": [
+        Example(
+            {"roles": ["county_system"], "region_code": COUNTY},
+            200,
+            given(a_report(a_stock(revision=1))),
+            zeroes=frozenset({"/rows/0/stock_t"}),
+        )
     ],
     "POST /v1/key-officers": [
         Example(OFFICER, 200, given({"public_key": b64(new_key_pair().public_key)}))

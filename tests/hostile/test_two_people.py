@@ -76,6 +76,17 @@ async def a_reversed_delivery_ready(house: Database) -> Ready:
     return Ready(f"{contract}/delivery-reversals", REVERSAL)
 
 
+async def a_reversed_booking_ready(house: Database) -> Ready:
+    story = Story(house, MARKET)
+    await story.announce()
+    await screen(house, 1)
+    await story.entrant(1)
+    query = "SELECT id FROM bank_booking WHERE sale_id = :sale"
+    (booking,) = await rows(house, query, sale=story.sale_id)
+    said = {"booking_id": booking.id, "document_no": "东公资〔2022〕7号", "reason": "记错单位"}
+    return Ready(f"/v1/sales/{story.sale_id}/reversals", said)
+
+
 async def a_replay_ready(house: Database) -> Ready:
     await rows(
         house,
@@ -96,6 +107,7 @@ STEPS: dict[str, tuple[Callable[[Database], Awaitable[Ready]], set[str]]] = {
         a_reversed_delivery_ready,
         {"ALREADY_CONFIRMED"},
     ),
+    f"{SALE}/reversals": (a_reversed_booking_ready, {"ALREADY_CONFIRMED"}),
     "/v1/replays": (a_replay_ready, {"ALREADY_CONFIRMED"}),
 }
 

@@ -6,7 +6,21 @@ from typing import Any, NamedTuple
 
 from builders import COUNTY, OTHER_COUNTY, Trust, a_uscc
 from databases import rows
-from energy_office import CAPACITIES, Office, a_batch, a_register, a_shutdown, a_unit, enterprise
+from energy_office import (
+    CAPACITIES,
+    Office,
+    a_bank,
+    a_batch,
+    a_pledge,
+    a_pledgor,
+    a_reader,
+    a_register,
+    a_release,
+    a_report,
+    a_shutdown,
+    a_unit,
+    enterprise,
+)
 from energy_office import an_assignment as assigned
 from energy_trade.sales.actions import MARKET
 from hostile.examples import Claims
@@ -68,6 +82,7 @@ def people() -> Iterator[Someone]:
     for number in (MINE, THEIRS, STRANGER):
         yield of_role("enterprise", "", uscc=a_uscc(number))
     yield of_role("enterprise", CITY)
+    yield of_role("creditor", CITY, uscc=bank_of(MINE))
 
 
 @dataclass
@@ -84,7 +99,8 @@ class Town:
         story = Story(house, MARKET)
         receipts = await _sold(story)
         world = await World.of(house)
-        await _granted(Office(house, trust))
+        office = Office(house, trust)
+        await _granted(office)
         town = cls(world, story.sale_id)
         for number, county, ids in ((MINE, COUNTY, town.mine), (THEIRS, OTHER_COUNTY, town.theirs)):
             ids |= {
@@ -93,6 +109,7 @@ class Town:
                 "receipt": receipts[number],
                 "batch": f"2022-{number}",
                 "lot": await _lot_of(house, county),
+                "pledge": await _pledged(office, number, county),
             }
         return town
 
@@ -148,6 +165,21 @@ async def _granted(office: Office) -> None:
         for n, capacity in enumerate(CAPACITIES, 1)
     ]
     await office.done("unit-registers", a_register(*units))
+
+
+def bank_of(number: int) -> str:
+    return a_uscc(900 + number)
+
+
+async def _pledged(office: Office, number: int, county: str) -> str:
+    """A pledge to a bank of its own, part of it let go; and coal at a plant of the county."""
+    said = a_pledge("1", number, creditor_uscc=bank_of(number))
+    pledge_id = (await office.done("pledges", said, a_pledgor(number)))["pledge_id"]
+    await office.done(f"pledges/{pledge_id}/releases", a_release("0.5"), a_bank(900 + number))
+    officer = a_reader("county_officer", region_code=county)
+    answer = await office.send("reports/coal_stock", a_report(), officer)
+    assert answer.json()["accepted_count"] == 1
+    return str(pledge_id)
 
 
 async def _lot_of(house: Database, county: str) -> str:

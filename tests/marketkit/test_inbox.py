@@ -13,16 +13,9 @@ from builders import MAC_KEY
 from databases import rows
 from marketkit.db import Database, Session, sql
 from marketkit.facts import Fact
-from marketkit.inbox import (
-    Parked,
-    Reactions,
-    Taken,
-    Told,
-    rebuild,
-    retry_parked,
-    take_in,
-)
+from marketkit.inbox import Parked, Taken, rebuild, retry_parked, take_in
 from marketkit.outbox import PARTITIONS, Placed
+from marketkit.reactions import Reactions, Told
 from marketkit.signing import ZERO, chain_after, partition_of
 from toys import (
     DEFECTS,

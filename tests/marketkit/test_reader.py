@@ -14,8 +14,9 @@ from databases import LAND, Migrated, Package, rows
 from marketkit.checkpoint import sign_checkpoint
 from marketkit.db import Database, Session, sql
 from marketkit.feed import FeedDown
-from marketkit.inbox import APPLIED, DISCARDED, FORKED, PARKED, rebuild
+from marketkit.inbox import DISCARDED, FORKED, PARKED, rebuild
 from marketkit.outbox import Placed
+from marketkit.reactions import APPLIED
 from marketkit.reader import LAG
 from marketkit.signing import Signer, canonical, chain_after
 from toys import (

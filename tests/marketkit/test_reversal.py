@@ -8,15 +8,8 @@ from sqlalchemy.exc import IntegrityError
 from builders import a_booking, a_lot, an_account, an_issue
 from databases import rows
 from marketkit.db import Database, Session
-from marketkit.ledger import (
-    Booking,
-    InsufficientFreeQuantity,
-    hold,
-    imbalance,
-    open_account,
-    post_holds,
-    void_holds,
-)
+from marketkit.holds import hold, post_holds, void_holds
+from marketkit.ledger import Booking, InsufficientFreeQuantity, imbalance, open_account
 from marketkit.movements import Leg
 from marketkit.reversal import AlreadyReversed, credit_of, reverse
 

@@ -7,15 +7,8 @@ from datetime import datetime
 import pytest
 from xlsxwriter import Workbook
 
-from saleroom.sheets import (
-    Cell,
-    SheetUnreadable,
-    address_of,
-    cells_of,
-    csv_bytes,
-    read_sheet,
-    xlsx_bytes,
-)
+from saleroom.exports import csv_bytes, xlsx_bytes
+from saleroom.sheets import Cell, SheetUnreadable, address_of, cells_of, read_sheet
 
 HOSTILE = [
     '=HYPERLINK("http://example.com")',

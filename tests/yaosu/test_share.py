@@ -11,15 +11,9 @@ import pytest
 from builders import a_signer
 from marketkit.signing import b64, canonical, unb64
 from marketkit.units import format_instant
+from saleroom.drills import ChallengeUnreadable, Drill
 from saleroom.sealing import new_key_pair, public_key_of, unwrap, wrap
-from saleroom.shares import (
-    ChallengeUnreadable,
-    Drill,
-    Opening,
-    ShareUnreadable,
-    open_sale_key,
-    seal_sale,
-)
+from saleroom.shares import Opening, ShareUnreadable, open_sale_key, seal_sale
 from yaosu.client import Client, Refused, Sent
 from yaosu.secret_files import SecretFileUnsafe, read_key
 from yaosu.share import (

@@ -14,8 +14,9 @@ import typer
 
 from marketkit.signing import b64, canonical, unb64, verify
 from marketkit.units import SHANGHAI
+from saleroom.drills import Drill
 from saleroom.sealing import new_key_pair, public_key_of
-from saleroom.shares import Drill, Opening, rewrap_share
+from saleroom.shares import Opening, rewrap_share
 from yaosu.client import Client, Refused, Sent, Stopped, Token
 from yaosu.options import (
     SENT_FOLDER,

@@ -9,7 +9,7 @@ from builders import COUNTY, a_booking
 from databases import rows
 from energy_office import FIRST, SECOND, Claims, Office, an_issue, pool_terms
 from energy_trade.accounts.rules import POOL
-from marketkit.ledger import hold
+from marketkit.holds import hold
 
 FORM = {"document_no": "鲁发改冲〔2022〕2号", "reason": "数量有误"}
 STORE = "province:370000"

@@ -10,6 +10,7 @@ from databases import rows
 from marketkit.db import Database
 from marketkit.errors import InputInvalid
 from marketkit.signing import b64, unb64
+from saleroom.drills import ChallengeUnreadable, Drill
 from saleroom.notices import actions as notices
 from saleroom.notices.rules import DrillNotPassed, SaleStateNotAllowed, SaleUnknown
 from saleroom.officers import actions
@@ -21,7 +22,7 @@ from saleroom.officers.rules import (
     DrillUnknown,
 )
 from saleroom.sealing import PublicKeyUnusable, new_key_pair
-from saleroom.shares import ChallengeUnreadable, Drill, KeyOfficersWrong
+from saleroom.shares import KeyOfficersWrong
 from toy_market import TOY, Room, a_draft, events_of, put_sale
 
 

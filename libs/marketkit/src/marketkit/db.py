@@ -31,7 +31,7 @@ Session = AsyncSession
 Role = Literal["scoped", "market", "worker"]
 
 DEADLOCK = "40P01"
-DEADLOCK_RETRIES = 5
+RETRIES = 5
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -147,28 +147,37 @@ class Database:
         *,
         scope: Scope | None = None,
         actor: str = "",
+        is_keyed: bool = False,
     ) -> T:
         """What `work` answers, after its transaction has committed.
 
         A caller that is cancelled leaves the transaction to end by itself, so no connection and no
-        lock is lost with it. Deadlocks are tried again, at most five times.
+        lock is lost with it. Deadlocks are tried again, at most five times; so is keyed work whose
+        connection was lost, as by a process too busy to come back in time: a key has one effect.
         """
 
         async def attempts() -> T:
-            for attempt in range(DEADLOCK_RETRIES + 1):
+            for attempt in range(RETRIES + 1):
                 try:
                     async with self.transaction(role, scope=scope, actor=actor) as session:
                         return await work(session)
                 except DBAPIError as error:
-                    if sqlstate(error) != DEADLOCK or attempt == DEADLOCK_RETRIES:
+                    is_lost = is_keyed and error.connection_invalidated
+                    if attempt == RETRIES or not (is_lost or sqlstate(error) == DEADLOCK):
                         raise
                 await asyncio.sleep(0.005 * 2**attempt)
             raise AssertionError("unreachable")
 
         task = asyncio.ensure_future(attempts())
         self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        task.add_done_callback(self._forget)
         return await asyncio.shield(task)
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        # Of a caller who hung up nobody asks how it ended; that is no error of the loop's.
+        if not task.cancelled():
+            task.exception()
 
     async def close(self) -> None:
         if self._running:

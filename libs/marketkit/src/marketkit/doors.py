@@ -119,10 +119,11 @@ class Commanded:
         return _response(answers[0])
 
     async def meet(
-        self, hot: Hot[C, P], place: str, content: C, *, status: int = 200, location: str = ""
+        self, hot: Hot[C, P], place: str, content: C, *, status: int = 200, weight: int = 1
     ) -> Response:
         """The answer of a hot action, shared with others on the same aggregate, `place`."""
-        command = Command(self.caller.sub, self.key, self.fingerprint, content, status, location)
+        caller = self.caller.sub
+        command = Command(caller, self.key, self.fingerprint, content, status, weight=weight)
         # The application keeps one meeting for each hot action.
         meeting = self.meetings.setdefault(id(hot), Meeting(self.house, hot))
         return _response(await meeting.join(place, command))

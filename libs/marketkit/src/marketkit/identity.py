@@ -50,7 +50,7 @@ class Caller:
     @property
     def scope(self) -> Scope:
         """What a `scoped` transaction of this caller sees."""
-        if "enterprise" in self.roles:
+        if self.roles & {"enterprise", "creditor"}:
             return Scope(uscc=self.uscc)
         return Scope(region_code="*" if self.is_citywide else self.region_code)
 

@@ -19,7 +19,6 @@ from marketkit.inbox import (
     POISON,
     Parked,
     Position,
-    Reactions,
     Taken,
     is_passing,
     mark_forked,
@@ -31,6 +30,7 @@ from marketkit.inbox import (
 from marketkit.kafka import Hint, listening
 from marketkit.logs import log
 from marketkit.outbox import Placed
+from marketkit.reactions import Reactions
 from marketkit.signing import chain_after, verify
 from marketkit.worker import Loop, in_hundreds
 

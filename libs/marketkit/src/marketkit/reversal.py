@@ -64,7 +64,7 @@ async def reverse(session: Session, booking: Booking) -> list[Leg]:
 
     Raises:
         AlreadyReversed: it was, once.
-        InsufficientFreeQuantity: what it brought is not free any more where it went.
+        PledgedQuantity, InsufficientFreeQuantity: what it brought is not free where it went.
     """
     # A transfer is never updated, so there is no row on which two could queue.
     lock = "SELECT pg_advisory_xact_lock(hashtextextended(:id, 0))"

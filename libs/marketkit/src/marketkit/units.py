@@ -74,6 +74,7 @@ MU = Unit("mu", 4)
 YUAN = Unit("yuan", 2)
 MW = Unit("MW", 3)
 PERCENT = Unit("%", 2)
+DAYS = Unit("day", 2)
 
 ASSET_UNITS = {"ENERGY": TCE, "COAL": TONNE}
 
@@ -110,6 +111,8 @@ class Edge:
 
 QuantityTce = Annotated[Kgce, Edge(TCE, positive=True)]
 QuantityTceOrZero = Annotated[Kgce, Edge(TCE)]
+QuantityTonne = Annotated[KgCoal, Edge(TONNE, positive=True)]
+QuantityTonneOrZero = Annotated[KgCoal, Edge(TONNE)]
 AmountYuan = Annotated[Fen, Edge(YUAN, positive=True)]
 AmountYuanOrZero = Annotated[Fen, Edge(YUAN)]
 PriceYuan = Annotated[Fen, Edge(YUAN, positive=True)]

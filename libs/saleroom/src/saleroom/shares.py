@@ -15,7 +15,6 @@ from saleroom.sealing import new_key_pair, place_info, public_key_of, unwrap, wr
 SHARES = 5
 SHARES_NEEDED = 3
 
-CHALLENGE_BYTES = 32
 _HALF = 16  # Shamir's secret is exactly 16 bytes: a key is split as two halves.
 
 
@@ -25,10 +24,6 @@ class KeyOfficersWrong(RuleBroken):
 
 class ShareUnreadable(RuleBroken):
     title = "密钥份额无法解开，请核对交易编号与私钥"
-
-
-class ChallengeUnreadable(RuleBroken):
-    title = "演练内容无法解开，请核对交易编号与私钥"
 
 
 class SharesDoNotJoin(Conflict):
@@ -136,42 +131,6 @@ def unwrap_share(wrapped: bytes, *, private_key: bytes, sale_id: str, officer: s
     if share is None:
         raise ShareUnreadable()
     return share
-
-
-@dataclass(frozen=True)
-class Drill:
-    """One drill before a sale's announcement: nothing of it can pass for a share."""
-
-    sale_id: str
-    drill_id: str
-
-    def info(self, officer: str) -> str:
-        return place_info("yaosu-drill/1", self.sale_id, self.drill_id, officer)
-
-    def challenge(self, officer: str, public_key: bytes) -> tuple[bytes, bytes]:
-        """A fresh challenge that only this officer can read, and the SHA-256 of its answer.
-
-        Raises:
-            PublicKeyUnusable: Nothing can be wrapped to the key.
-        """
-        secret = secrets.token_bytes(CHALLENGE_BYTES)
-        wrapped = wrap(secret, public_key, self.info(officer))
-        return wrapped, sha256(self._answer_to(secret, officer)).digest()
-
-    def answer(self, wrapped: bytes, *, private_key: bytes, officer: str) -> bytes:
-        """What proves that the officer read the challenge, on the officer's own machine.
-
-        Raises:
-            ChallengeUnreadable: It is none of this drill and officer, or not for this key.
-        """
-        secret = unwrap(wrapped, private_key, self.info(officer))
-        if secret is None or len(secret) != CHALLENGE_BYTES:
-            raise ChallengeUnreadable()
-        return self._answer_to(secret, officer)
-
-    def _answer_to(self, secret: bytes, officer: str) -> bytes:
-        # A digest: whatever an officer's machine unwraps in a drill does not leave it.
-        return sha256(self.info(officer).encode() + secret).digest()
 
 
 @dataclass(frozen=True)

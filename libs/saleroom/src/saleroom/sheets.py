@@ -1,4 +1,4 @@
-"""Sheets of a bank, in and out: CSV and Excel, read in a process of their own that may be killed.
+"""Sheets of a bank: CSV and Excel, read in a process of their own that may be killed.
 
 A sheet is somebody else's bytes: read under limits of size, memory and time, its cells told as
 they stand. `python -m saleroom.sheets` reads one from its input and writes JSON.
@@ -11,24 +11,16 @@ import json
 import resource
 import sys
 import zipfile
-from collections.abc import Iterable, Sequence
 from datetime import date, datetime, time
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 from xml.parsers import expat
 
 from python_calamine import CalamineError, CalamineWorkbook
-from xlsxwriter import Workbook
 from xlsxwriter.utility import xl_rowcol_to_cell
 
 from marketkit.errors import Busy, RuleBroken
 
 Kind = Literal["TEXT", "NUMBER", "TIME", "FORMULA"]
-Encoding = Literal["utf-8", "gbk"]
-
-XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-CSV: dict[Encoding, str] = {"utf-8": "text/csv; charset=utf-8", "gbk": "text/csv; charset=gb18030"}
-# What a route that answers sheets says of itself.
-SHEETS: dict[int | str, dict[str, Any]] = {200: {"content": {XLSX: {}, "text/csv": {}}}}
 
 BYTES_MAX = 20 * 1024 * 1024
 UNZIPPED_BYTES_MAX = 200 * 1024 * 1024
@@ -36,7 +28,6 @@ ROWS_MAX = 20_000
 COLUMNS_MAX = 40
 MEMORY_BYTES_MAX = 1536 * 1024 * 1024
 READ_S_MAX = 20
-_INJECTION = ("=", "+", "-", "@", "\t", "\r")
 _XLS = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
@@ -201,40 +192,6 @@ def address_of(row: int, column: int) -> str:
     """The cell's address as Excel says it, both counted from 0."""
     address: str = xl_rowcol_to_cell(row, column)
     return address
-
-
-def download(name: str) -> dict[str, str]:
-    """The header of an answer that a browser keeps as a file."""
-    return {"Content-Disposition": f'attachment; filename="{name}"'}
-
-
-def csv_bytes(rows: Iterable[Sequence[str]], encoding: Encoding = "utf-8") -> bytes:
-    """A CSV that Excel opens as it is: with a BOM, or in GBK; nothing in it is a formula."""
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows([_escaped(cell) for cell in row] for row in rows)
-    if encoding == "gbk":
-        # What GBK has no sign for is written in four bytes of its superset.
-        return text.getvalue().encode("gb18030")
-    return text.getvalue().encode("utf-8-sig")
-
-
-def _escaped(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(_INJECTION) else cell
-
-
-def xlsx_bytes(rows: Sequence[Sequence[str]]) -> bytes:
-    """An .xlsx of text cells only, its first row frozen."""
-    file = io.BytesIO()
-    options = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
-    with Workbook(file, options) as book:
-        sheet = book.add_worksheet("Sheet1")
-        text = book.add_format({"num_format": "@"})
-        sheet.set_column(0, COLUMNS_MAX, 24, text)
-        sheet.freeze_panes(1, 0)
-        for line, row in enumerate(rows):
-            for column, cell in enumerate(row):
-                sheet.write_string(line, column, cell, text)
-    return file.getvalue()
 
 
 def main() -> int:

@@ -11,8 +11,9 @@ from contracts import sale as facts
 from contracts.holdings import AccountOpened
 from marketkit.countersign import RequestOut, ask, confirm
 from marketkit.db import Session
+from marketkit.holds import post_holds
 from marketkit.identity import Caller
-from marketkit.ledger import Account, Booking, open_account, post_holds
+from marketkit.ledger import Account, Booking, open_account
 from marketkit.movements import Leg, Movement
 from marketkit.outbox import Telling, tell, tell_all
 from marketkit.reversal import (

@@ -10,8 +10,8 @@ from contracts import sale as facts
 from marketkit.codes import ProjectCode
 from marketkit.db import Session, house, instant, new_id
 from marketkit.facts import Fact
+from marketkit.holds import void_holds
 from marketkit.identity import Caller
-from marketkit.ledger import void_holds
 from marketkit.movements import Movement
 from marketkit.outbox import Telling, tell, tell_all
 from marketkit.units import (

@@ -9,7 +9,8 @@ from sqlmodel import col, select
 
 from contracts import sale as facts
 from marketkit.db import Session, instant, new_id
-from marketkit.ledger import Booking, Lot, hold
+from marketkit.holds import hold
+from marketkit.ledger import Booking, Lot
 from marketkit.movements import Leg, Movement
 from marketkit.outbox import tell
 from marketkit.signing import b64
@@ -143,7 +144,7 @@ async def announce_sale(session: Session, market: Market, sale_id: str) -> SaleR
         FairReviewMissing: measure 2.
         KeyOfficersWrong: not five key officers with a key each.
         DrillNotPassed: one of them has not answered the last drill with that key; `notice`.
-        InsufficientFreeQuantity: the seller's account does not hold the supply.
+        PledgedQuantity, InsufficientFreeQuantity: the seller's account does not hold the supply.
     """
     sale = await locked_sale(session, sale_id)
     require(sale, "DRAFT")

@@ -10,6 +10,7 @@ from marketkit.identity import Caller
 from marketkit.outbox import tell
 from marketkit.signing import b64, unb64
 from marketkit.units import Form, Id, Instant
+from saleroom.drills import Drill
 from saleroom.notices.actions import locked_sale, officers_of, require
 from saleroom.notices.rules import SaleUnknown
 from saleroom.notices.tables import KeyOfficer, Sale, SaleOfficer
@@ -21,7 +22,7 @@ from saleroom.officers.rules import (
     check_current,
 )
 from saleroom.sealing import check_public_key
-from saleroom.shares import Drill, check_key_officers
+from saleroom.shares import check_key_officers
 
 
 class OfficerIn(Form):

@@ -5,11 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from marketkit.doors import AskDep
+from saleroom.exports import CSV, SHEETS, XLSX, Encoding, csv_bytes, download, xlsx_bytes
 from saleroom.markets import Market
 from saleroom.notices.routes import open_at_the_city
 from saleroom.refunds import actions
 from saleroom.refunds.rules import Refunds, Which, sheet_of
-from saleroom.sheets import CSV, SHEETS, XLSX, Encoding, csv_bytes, download, xlsx_bytes
 
 
 def routes(market: Market) -> APIRouter:

@@ -11,8 +11,8 @@ from sqlmodel import col, select
 from contracts import sale as facts
 from marketkit.db import Session, instant
 from marketkit.facts import Fact
+from marketkit.holds import void_holds, void_part
 from marketkit.identity import Caller
-from marketkit.ledger import void_holds, void_part
 from marketkit.outbox import Telling, tell, tell_all
 from marketkit.units import ASSET_UNITS, YUAN, AmountYuan, AmountYuanOrZero, Form, Instant
 from saleroom.bookings.actions import (

@@ -14,9 +14,10 @@ from marketkit.db import Database, sqlstate
 from marketkit.doors import AskDep, UploadDep, open_to
 from marketkit.logs import log
 from marketkit.signing import sm3
+from saleroom.exports import CSV, SHEETS, XLSX, csv_bytes, download, xlsx_bytes
 from saleroom.markets import Market
 from saleroom.notices.routes import open_at_the_city
-from saleroom.sheets import CSV, SHEETS, XLSX, csv_bytes, download, read_sheet, xlsx_bytes
+from saleroom.sheets import read_sheet
 from saleroom.statements import actions
 from saleroom.statements.actions import LINES_MAX, BankFileOut, Numbered, Verdicts
 from saleroom.statements.rules import HEADER, columns_of, is_blank, line_of

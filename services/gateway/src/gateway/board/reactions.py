@@ -25,7 +25,7 @@ from gateway.holdings.reactions import REACTIONS, TRADING, fold_in, market_of, s
 from gateway.holdings.rules import unit_of
 from marketkit.db import Session, sql
 from marketkit.facts import Fact
-from marketkit.inbox import Told
+from marketkit.reactions import Told
 
 # Whoever takes the reactions from here has registered those of this module, too.
 __all__ = ["REACTIONS"]

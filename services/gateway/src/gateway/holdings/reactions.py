@@ -13,8 +13,8 @@ from contracts import energy, holdings
 from gateway.holdings.tables import BoardAccount, BoardLot, Change
 from marketkit.db import Session, sql
 from marketkit.facts import Fact
-from marketkit.inbox import Reactions, Told
 from marketkit.movements import Movement, fold
+from marketkit.reactions import Reactions, Told
 
 F = TypeVar("F", bound=Fact)
 Place = tuple[str, str, str, str, str]
@@ -98,3 +98,10 @@ async def note_lot(session: Session, told: Told[holdings.LotCreated]) -> None:
 @REACTIONS.to_many(energy.QuotaAssigned, "energy")
 async def note_movements(session: Session, facts: Sequence[Told[Fact]]) -> None:
     await show(session, facts)
+
+
+# Who owes whom is not the public's: no change of the board is shown for it.
+@REACTIONS.to_many(energy.PledgeRegistered, "energy")
+@REACTIONS.to_many(energy.PledgeReleased, "energy")
+async def fold_pledges(session: Session, facts: Sequence[Told[Fact]]) -> None:
+    await fold_in(session, facts)
