@@ -17,8 +17,9 @@ from lab.history import Broken, Call
 from lab.house import LabHouse
 from marketkit.signing import b64, unb64
 from marketkit.units import SHANGHAI, TCE, YUAN, format_instant
+from saleroom.drills import Drill
 from saleroom.sealing import BidPlace, KeyPair, Step, new_key_pair, seal_bid
-from saleroom.shares import Drill, Opening, rewrap_share
+from saleroom.shares import Opening, rewrap_share
 from yaosu.demo.clock import Clock
 from yaosu.demo.people import BUREAU, CENTER, KEY_OFFICERS, Person, county, enterprise
 from yaosu.evidence.collect import Asker

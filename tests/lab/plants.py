@@ -261,41 +261,41 @@ _KEY_OUTSIDE = (
 _READ_SUM_THEN_INSERT = (
     Edit(
         "marketkit.ledger",
-        """    taken = await sql(
+        """    await sql(
         session,
-        "UPDATE balance SET posted = posted + :posted, held = held + :held "
-        "WHERE account = :account AND lot = :lot AND (is_issuance OR "
-        "(posted + :posted >= held + :held AND held + :held >= 0))",
-        posted=leg.posted,
-        held=leg.held,
-        account=leg.account,
-        lot=leg.lot,
+        f"SELECT 1 FROM balance b JOIN {_MOVED} USING (account, lot) "
+        "ORDER BY account, lot FOR UPDATE OF b",
+        **moved,
     )
-    if taken.rowcount != 1:
-        raise InsufficientFreeQuantity()
+    taken = await sql(
+        session,
+        "UPDATE balance b SET posted = b.posted + moved.posted, held = b.held + moved.held "
+        f"FROM {_MOVED} WHERE b.account = moved.account AND b.lot = moved.lot AND (is_issuance OR "
+        "(b.posted + moved.posted >= b.held + moved.held AND b.held + moved.held >= 0))",
+        **moved,
+    )
 """,
-        """    row = (await sql(
+        """    read = await sql(
         session,
-        "SELECT * FROM balance WHERE account = :account AND lot = :lot",
-        account=leg.account,
-        lot=leg.lot,
-    )).one()
-    posted, held = row.posted + leg.posted, row.held + leg.held
-    if not row.is_issuance and posted < held:
-        raise InsufficientFreeQuantity()
+        "SELECT account, lot, b.posted + moved.posted AS posted, b.held + moved.held AS held "
+        f"FROM balance b JOIN {_MOVED} USING (account, lot)",
+        **moved,
+    )
+    rows = read.all()
     await sql(session, "SELECT pg_sleep(0.02)")
-    await sql(
+    taken = await sql(
         session,
-        "UPDATE balance SET posted = :posted, held = :held "
-        "WHERE account = :account AND lot = :lot",
-        posted=posted,
-        held=held,
-        account=leg.account,
-        lot=leg.lot,
+        f"UPDATE balance b SET posted = moved.posted, held = moved.held FROM {_MOVED} "
+        "WHERE b.account = moved.account AND b.lot = moved.lot AND (is_issuance OR "
+        "moved.posted >= moved.held)",
+        accounts=[row.account for row in rows],
+        lots=[row.lot for row in rows],
+        posted=[row.posted for row in rows],
+        held=[row.held for row in rows],
     )
 """,
     ),
-    Edit("marketkit.ledger", "        .with_for_update(of=Balance)\n", ""),
+    Edit("marketkit.holds", 'FOR UPDATE OF b"', '"'),
 )
 
 _NOW_FOR_DEADLINES = (
