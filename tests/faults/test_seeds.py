@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from databases import LAND, Migrated, Package
-from seeded.play import Stage, check, play
+from seeded.checks import check
+from seeded.play import Stage, play
 from seeded.stage import staged
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -24,4 +25,4 @@ async def test_seeds(stage: Stage) -> None:
         began = time.time()
         found = await play(stage, seed)
         print(seed, len(found.turns.trace), found.wire.done, time.time() - began)
-        await check(found)
+        await check(stage, found)

@@ -32,6 +32,8 @@ STOCK_MINOR = 3_000
 DESK = """
 DROP SCHEMA IF EXISTS desk CASCADE;
 DROP SCHEMA IF EXISTS board CASCADE;
+DROP SCHEMA IF EXISTS copied CASCADE;
+CREATE SCHEMA copied;
 CREATE SCHEMA desk;
 CREATE TABLE desk.aggregate (key text PRIMARY KEY, number bigint NOT NULL DEFAULT 0);
 CREATE SCHEMA board;
@@ -153,24 +155,38 @@ async def furnish(house: Database) -> None:
     await house.run(work)
 
 
-_CLEARED = (
-    "desk.aggregate", "board.seen", "outbox", "log", "stored_answer", "position", "parked",
-    "source_checkpoint", "checkpoint", "movement", "transfer", "hold", "balance", "lot", "account",
-)  # fmt: skip
+_KEPT = ("desk.aggregate", "account", "lot", "transfer", "movement", "balance")
+_EMPTIED = ("board.seen", "outbox", "log", "stored_answer", "position", "parked", "hold")
+_SEALED = ("source_checkpoint", "checkpoint")
 
 
 def clear(connection: psycopg.Connection[Any], epoch: int) -> None:
-    """The database as it was made, its owner in this life."""
+    """The database as it was furnished, its owner in this life."""
+    statements = [f"DELETE FROM {table}" for table in (*_KEPT, *_EMPTIED, *_SEALED)]
+    statements += [
+        f"INSERT INTO {table} OVERRIDING SYSTEM VALUE SELECT * FROM {_copy(table)}"
+        for table in _KEPT
+    ]
+    statements.append(f"UPDATE partition_head SET sequence = 0, chain = '\\x{bytes(32).hex()}'")
+    statements.append("UPDATE relay_position SET sequence = 0")
+    statements.append(f"UPDATE house SET epoch = {epoch}")
     with connection.transaction():
         connection.execute("SET LOCAL session_replication_role = replica")
         connection.execute("SET LOCAL synchronous_commit = off")
-        statements = [f"DELETE FROM {table}" for table in _CLEARED]
-        statements.append(f"UPDATE partition_head SET sequence = 0, chain = '\\x{bytes(32).hex()}'")
-        statements.append("UPDATE relay_position SET sequence = 0")
-        statements.append(f"UPDATE house SET epoch = {epoch}")
         connection.execute("; ".join(statements).encode())
 
 
-def set_up(database: Migrated) -> None:
+def _copy(table: str) -> str:
+    return f"copied.{table.rpartition('.')[2]}"
+
+
+async def set_up(database: Migrated) -> None:
+    """The two toys beside marketkit's tables, furnished."""
+    database.reset()
     with database.superuser() as connection:
         connection.execute(DESK.encode())
+        house = database.database()
+        await furnish(house)
+        await house.close()
+        for table in _KEPT:
+            connection.execute(f"CREATE TABLE {_copy(table)} AS TABLE {table}".encode())

@@ -91,40 +91,35 @@ def watch(house: Database) -> Database:
     The scheduler decides who waits for how long: it cancels statements itself.
     """
     engine = house.engine.sync_engine
-
-    @event.listens_for(engine, "connect")
-    def unlimited(connection: Any, _record: Any) -> None:
-        cursor = connection.cursor()
-        for name in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"):
-            cursor.execute(f"SET {name} = 0")
-        cursor.execute("SET synchronous_commit = off")
-        cursor.close()
-        connection.commit()
-
-    def stop_at(connection: Any, label: str) -> None:
-        actor = ACTING.get()
-        if actor is None:
-            return
-        if not connection.invalidated:
-            raw = connection.connection.dbapi_connection.driver_connection
-            actor.pid = raw.info.backend_pid
-        await_only(actor.pause(label))
-
-    @event.listens_for(engine, "before_cursor_execute")
-    def before(connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        stop_at(connection, statement)
-
-    @event.listens_for(engine, "commit")
-    def commit(connection: Any) -> None:
-        stop_at(connection, "COMMIT")
-
-    @event.listens_for(engine, "rollback")
-    def rollback(connection: Any) -> None:
-        actor = ACTING.get()
-        if actor is not None and not actor.is_dead:
-            stop_at(connection, "ROLLBACK")
-
+    event.listen(engine, "connect", _unlimited)
+    event.listen(engine, "before_cursor_execute", lambda c, _, statement, *__: stop(c, statement))
+    event.listen(engine, "commit", lambda connection: stop(connection, "COMMIT"))
+    event.listen(engine, "rollback", lambda connection: stop(connection, "ROLLBACK"))
     return house
+
+
+def _unlimited(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    for name in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"):
+        cursor.execute(f"SET {name} = 0")
+    cursor.execute("SET synchronous_commit = off")
+    cursor.close()
+    connection.commit()
+
+
+def stop(connection: Any, label: str) -> None:
+    """The gate before a statement, on SQLAlchemy's side of the switch."""
+    actor = ACTING.get()
+    if actor is None or (actor.is_dead and label == "ROLLBACK"):
+        return
+    if not connection.invalidated:
+        actor.pid = connection.connection.dbapi_connection.driver_connection.info.backend_pid
+    try:
+        await_only(actor.pause(label))
+    except Crash:
+        # Its backend is gone; what is left of it here must not serve another life.
+        connection.invalidate()
+        raise
 
 
 @dataclass(frozen=True)
@@ -161,13 +156,26 @@ class Turns:
 
     async def run(self, until: Callable[[], bool]) -> None:
         """Turns until the condition holds; then each ends what it is at, undisturbed."""
-        for name in self._lives:
-            await self._begin(name)
-        while not until():
-            await self._turn()
-        self.is_over = True
-        while any(not self._has_ended(actor) for actor in self.actors.values()):
-            await self._turn()
+        try:
+            for name in self._lives:
+                await self._begin(name)
+            while not until():
+                await self._turn()
+            self.is_over = True
+            while any(not self._has_ended(actor) for actor in self.actors.values()):
+                await self._turn()
+        finally:
+            await self._abandon()
+
+    async def _abandon(self) -> None:
+        """End whatever has not, as a failure leaves it."""
+        left = [actor for actor in self.actors.values() if not self._has_ended(actor)]
+        for actor in left:
+            actor.is_dead = True
+            await self._terminate(actor)
+            if actor.gate is not None and not actor.gate.done():
+                actor.gate.set_result("crash")
+        await asyncio.gather(*(actor.task for actor in left if actor.task), return_exceptions=True)
 
     async def _begin(self, name: str) -> None:
         actor = self.actors[name] = Actor(name)
@@ -244,7 +252,8 @@ class Turns:
         """Return when the actor stands at its next gate, has ended, or waits for another's lock."""
         deadline = asyncio.get_running_loop().time() + PATIENCE_S
         while True:
-            await asyncio.wait([actor.settled], timeout=0 if actor.is_waiting else LOOK_AGAIN_S)
+            if not actor.is_waiting:
+                await _within(actor.settled, LOOK_AGAIN_S)
             if actor.settled.done():
                 actor.is_waiting = False
                 break
@@ -256,8 +265,7 @@ class Turns:
                 return
             if asyncio.get_running_loop().time() > deadline:
                 raise StuckForEver(actor, self.trace[-40:])
-            if actor.is_waiting:
-                await asyncio.wait([actor.settled], timeout=LOOK_AGAIN_S)
+            actor.is_waiting = False
         if self._has_ended(actor):
             await self._bury(actor)
 
@@ -291,7 +299,7 @@ class Turns:
         """The waiting statement is given up, as by its lock timeout."""
         self.trace.append(f"{actor.name}: cancel: {actor.label}")
         await self.monitor.execute("SELECT pg_cancel_backend(%s)", (actor.pid,))
-        await asyncio.wait([actor.settled], timeout=PATIENCE_S)
+        await _within(actor.settled, PATIENCE_S)
         await self._settle(actor)
         await self._settle_waiting()
 
@@ -311,3 +319,21 @@ def has_passed(error: BaseException) -> bool:
     if isinstance(error, WireDown | FeedDown):
         return True
     return isinstance(error, DBAPIError) and is_passing(error)
+
+
+async def _within(settled: asyncio.Future[None], timeout_s: int | float) -> None:
+    """Return when it has settled, or the time is up; cheaper than asyncio's own."""
+    loop = asyncio.get_running_loop()
+    news = loop.create_future()
+
+    def tell(*_: object) -> None:
+        if not news.done():
+            news.set_result(None)
+
+    settled.add_done_callback(tell)
+    timer = loop.call_later(timeout_s, tell)
+    try:
+        await news
+    finally:
+        timer.cancel()
+        settled.remove_done_callback(tell)
