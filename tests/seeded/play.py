@@ -12,7 +12,7 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 
 from builders import MAC_KEY
-from marketkit.batch import Answer, execute
+from marketkit.batch import Answer, Command, Hot, execute
 from marketkit.db import Database
 from marketkit.feed import Feed
 from marketkit.inbox import Reactions, is_passing
@@ -23,7 +23,7 @@ from seeded.bad_wire import TOPIC, BadWire, OwnerInReach, Weather
 from seeded.desk import HOT, KEYS, Order, clear, command, seeing
 from seeded.turns import Odds, Turns, pause
 
-WRITERS, SEQUENCERS, RELAYS, READERS = 3, 2, 2, 2
+WRITERS, SEQUENCERS, RELAYS, READERS = 2, 2, 2, 2
 COMPARED_ONE_TURN_IN = 4
 PARTS = [
     *(f"writer-{n}" for n in range(WRITERS)),
@@ -34,11 +34,19 @@ PARTS = [
 LATER = {b"IDEMPOTENCY_KEY_IN_FLIGHT", b"BUSY"}
 
 
+async def answered(
+    house: Database, commands: Sequence[Command[Order]], hot: Hot[Order, Order]
+) -> list[Answer]:
+    """A list of commands as a service carries it out: one transaction, committed, answered."""
+    return await house.run(lambda session: execute(session, commands, hot))
+
+
 @dataclass(frozen=True)
 class Product:
     """The product's own steps. Who plants a fault puts another in the place of one."""
 
-    execute: Any = execute
+    answered: Any = answered
+    hot: Hot[Order, Order] = HOT
     sequence_once: Any = sequence_once
     relay_once: Any = relay_once
     reader: Any = Reader
@@ -70,17 +78,16 @@ class Play:
         """A client: sends each batch until every order in it has an answer, then is done."""
         while batches:
             try:
-                answers = await self.houses[name].run(
-                    lambda session: self.product.execute(
-                        session, [command(order) for order in batches[0]], HOT
-                    )
+                commands = [command(order) for order in batches[0]]
+                answers = await self.product.answered(
+                    self.houses[name], commands, self.product.hot
                 )
             except DBAPIError as error:
                 if not is_passing(error):
                     raise
                 continue
             await pause("answer")
-            self.rung |= {part for part in PARTS if part.startswith("sequencer")}
+            self._ring("sequencer")
             batches[0] = [
                 order
                 for order, answer in zip(batches[0], answers, strict=True)
@@ -96,6 +103,11 @@ class Play:
         self.answers.setdefault(order.id, []).append(answer)
         return True
 
+    def _ring(self, kind: str) -> None:
+        """Wake one of the two, or both: whoever comes late finds nothing to do."""
+        both = [name for name in PARTS if name.startswith(kind)]
+        self.rung |= set(both if self.turns.draw.randrange(4) == 0 else [self.turns.draw.choice(both)])
+
     async def _bell(self, name: str) -> None:
         await pause("bell", lambda: name in self.rung)
         self.rung.discard(name)
@@ -105,7 +117,7 @@ class Play:
         while not self.turns.is_over:
             await self._bell(name)
             while await self.product.sequence_once(self.houses[name]):
-                self.rung |= {part for part in PARTS if part.startswith("relay")}
+                self._ring("relay")
 
     async def relay(self, name: str) -> None:
         self.rung.add(name)
@@ -113,7 +125,7 @@ class Play:
         while not self.turns.is_over:
             await self._bell(name)
             while await self.product.relay_once(self.houses[name], wire):
-                self.rung |= {part for part in PARTS if part.startswith("reader")}
+                self.rung |= self.wire.queues.keys()
 
     async def listener(self, name: str) -> None:
         reader = self.reader(name)
@@ -144,7 +156,7 @@ class Play:
         await reader.feed.close()
 
 
-def orders_of(draw: Random, count: int = 4) -> list[Order]:
+def orders_of(draw: Random, count: int = 3) -> list[Order]:
     return [
         Order(
             f"order-{number}",
@@ -166,7 +178,7 @@ def batches_of(draw: Random, orders: Sequence[Order]) -> list[list[list[Order]]]
             lists[-1].append(order)
         else:
             lists.append([order])
-    for _ in range(2):
+    for _ in range(draw.randrange(3)):
         draw.choice(sent).append([draw.choice(orders)])
     return sent
 
