@@ -23,10 +23,10 @@ from toys import TOPIC, Record, record_of
 
 BATCH_MAX = 5
 LIE = (
-    '{"specversion":"1.0","id":"forged","source":"x","type":"yaosu.land.thing.moved.v1",'
-    '"subject":"k","time":"2022-06-01T04:00:00+00:00","partitionkey":"key-1","actor":"nobody",'
-    '"data":{"number":1,"order":"forged"}}'
-).encode()
+    b'{"specversion":"1.0","id":"forged","source":"x","type":"yaosu.land.thing.moved.v1",'
+    b'"subject":"k","time":"2022-06-01T04:00:00+00:00","partitionkey":"key-1","actor":"nobody",'
+    b'"data":{"number":1,"order":"forged"}}'
+)
 
 
 @dataclass(frozen=True)

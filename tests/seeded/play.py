@@ -79,9 +79,7 @@ class Play:
         while batches:
             try:
                 commands = [command(order) for order in batches[0]]
-                answers = await self.product.answered(
-                    self.houses[name], commands, self.product.hot
-                )
+                answers = await self.product.answered(self.houses[name], commands, self.product.hot)
             except DBAPIError as error:
                 if not is_passing(error):
                     raise
@@ -106,7 +104,9 @@ class Play:
     def _ring(self, kind: str) -> None:
         """Wake one of the two, or both: whoever comes late finds nothing to do."""
         both = [name for name in PARTS if name.startswith(kind)]
-        self.rung |= set(both if self.turns.draw.randrange(4) == 0 else [self.turns.draw.choice(both)])
+        self.rung |= set(
+            both if self.turns.draw.randrange(4) == 0 else [self.turns.draw.choice(both)]
+        )
 
     async def _bell(self, name: str) -> None:
         await pause("bell", lambda: name in self.rung)
