@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import date
 from typing import Any, NamedTuple
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -184,8 +185,12 @@ def _not_empty(places: dict[Any, tuple[int, int]]) -> dict[Any, tuple[int, int]]
     return {place: sums for place, sums in places.items() if sums != (0, 0)}
 
 
+@pytest.mark.timeout(600)
 def test_the_ledger_is_its_model(migrated: Callable[[Package], Migrated]) -> None:
     with bench(migrated(LAND)) as at:
-        run_state_machine_as_test(  # type: ignore[no-untyped-call]  # hypothesis has no types here
-            lambda: Ledger(at), settings=how_much(examples=12, steps=30)
-        )
+
+        class AtBench(Ledger):
+            def __init__(self) -> None:
+                super().__init__(at)
+
+        run_state_machine_as_test(AtBench, settings=how_much(examples=12, steps=30))

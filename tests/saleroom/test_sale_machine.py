@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -413,8 +414,12 @@ class SaleMachine(RuleBasedStateMachine):
             assert self.bench.run(self.story.held()) == "10000.000"
 
 
+@pytest.mark.timeout(600)
 def test_a_sale_is_its_model(migrated: Callable[[Package], Migrated]) -> None:
     with bench(migrated(ENERGY)) as at:
-        run_state_machine_as_test(  # type: ignore[no-untyped-call]  # hypothesis has no types here
-            lambda: SaleMachine(at), settings=how_much(examples=12, steps=40)
-        )
+
+        class AtBench(SaleMachine):
+            def __init__(self) -> None:
+                super().__init__(at)
+
+        run_state_machine_as_test(AtBench, settings=how_much(examples=12, steps=40))

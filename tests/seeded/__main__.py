@@ -1,4 +1,4 @@
-"""`python -m seeded FIRST COUNT`: seeds by hand, as many as one has time for; `--trace` one's turns."""
+"""`python -m seeded FIRST COUNT`: seeds by hand; `--trace` shows the turns of each."""
 
 import argparse
 import asyncio

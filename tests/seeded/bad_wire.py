@@ -54,7 +54,8 @@ class BadWire:
     _sent: int = 0
 
     def falls(self, what: str) -> bool:
-        fell = self.draw.randrange(1000) < getattr(self.weather, what)
+        odds: int = getattr(self.weather, what)
+        fell = self.draw.randrange(1000) < odds
         self.done[what] = self.done.get(what, 0) + fell
         return fell
 

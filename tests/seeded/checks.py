@@ -20,7 +20,8 @@ async def check(stage: Stage, found: Play) -> None:
     check_orders(stage, found)
     check_board(stage, found)
     balance = await found.house.run(imbalance, "worker")
-    assert balance.row_count and not any(balance.by_asset.values()), balance
+    assert balance.row_count > 0
+    assert not any(balance.by_asset.values()), balance
 
 
 def log_of(stage: Stage) -> list[Any]:

@@ -121,7 +121,7 @@ class Play:
 
     async def relay(self, name: str) -> None:
         self.rung.add(name)
-        wire: Any = Wire(self.wire, TOPIC, MAC_KEY)  # type: ignore[arg-type]  # the broker's place
+        wire: Any = Wire(self.wire, TOPIC, MAC_KEY)
         while not self.turns.is_over:
             await self._bell(name)
             while await self.product.relay_once(self.houses[name], wire):
@@ -148,7 +148,7 @@ class Play:
         self.wire.weather = Weather()
         while await self.product.sequence_once(self.house):
             pass
-        wire: Any = Wire(self.wire, TOPIC, MAC_KEY)  # type: ignore[arg-type]  # the broker's place
+        wire: Any = Wire(self.wire, TOPIC, MAC_KEY)
         while await self.product.relay_once(self.house, wire):
             pass
         reader = self.reader("main")
@@ -221,8 +221,7 @@ async def play(stage: Stage, seed: int, product: Product | None = None) -> Play:
     wire = BadWire(draw, weather, stage.houses["main"].source, epoch)
     found = Play(stage.houses, turns, wire, product or Product())
     sent = batches_of(draw, orders_of(draw))
-    for number in range(READERS):
-        wire.queues[f"reader-{number}"] = []
+    wire.queues = {name: [] for name in PARTS if name.startswith("reader")}
     for name in PARTS:
         kind, _, number = name.partition("-")
         if kind == "writer":
