@@ -1,4 +1,4 @@
-.PHONY: help setup check test journey up fmt schemas
+.PHONY: help setup check test journey seeds up fmt schemas
 
 help:  ## what can be typed
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -14,6 +14,9 @@ test:  ## everything, as CI does
 
 journey: setup  ## the stories across all services
 	@.venv/bin/pytest tests/journeys -m "not kafka"
+
+seeds: setup  ## 10,000 orders of turns on a bad wire, with crashes; a failing one says how to replay it
+	@PYTHONPATH=tests nice -n 10 .venv/bin/python -m seeded 0 10000
 
 up:  ## the whole house on this machine
 	@./run
