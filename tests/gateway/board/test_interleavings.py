@@ -60,7 +60,9 @@ async def test_a_rebuild_in_any_order_of_keys_gives_one_hash(
 ) -> None:
     await a_sale_to_its_end(energy_house)
     told = await told_by(energy_house)
-    kept = stories()
+    # Of the corpus each id once: one real event stands there in several shapes.
+    kept = list({json.loads(event)["id"]: event for event in reversed(stories())}.values())
+    kept.reverse()
     assert min(len(told), len(kept)) > 30
     events = placed([*kept, *told])
     expected = await digest_after(gateway_house, events)
