@@ -454,5 +454,5 @@ def test_a_sale_is_its_model(migrated: Callable[[Package], Migrated]) -> None:
             def __init__(self) -> None:
                 super().__init__(at)
 
-        run_state_machine_as_test(AtBench, settings=how_much(examples=12, steps=40))
+        run_state_machine_as_test(AtBench, settings=how_much(examples=8, steps=30))
         assert SaleMachine.seen >= MET, MET - SaleMachine.seen
