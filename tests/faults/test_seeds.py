@@ -11,7 +11,7 @@ from seeded.__main__ import REPLAY
 from seeded.checks import check
 from seeded.play import Stage, play
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 SEEDS_A_TEST = 50
 
 
