@@ -1,10 +1,13 @@
-.PHONY: help setup check test journey seeds up fmt schemas
+.PHONY: help setup check test journey fuzz seeds bench up fmt schemas
 
 help:  ## what can be typed
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
 setup:  ## make .venv with everything a developer needs
 	@set -eu; . requirements/install.sh; install dev
+
+fuzz: setup  ## 200,000 generated requests, or YAOSU_FUZZ_REQUESTS of them: an hour or more
+	@YAOSU_FUZZ_REQUESTS=$${YAOSU_FUZZ_REQUESTS:-200000} .venv/bin/pytest -q -s -n 0 tests/hostile/test_generated.py -k "as_many or each_kind"
 
 check: setup  ## format, lint, types, architecture, tidy tests
 	@.venv/bin/python tests/lanes.py check
@@ -18,12 +21,16 @@ journey: setup  ## the stories across all services
 seeds: setup  ## 10,000 orders of turns on a bad wire, with crashes; a failing one says how to replay it
 	@PYTHONPATH=tests nice -n 10 .venv/bin/python -m seeded 0 10000
 
+bench: setup  ## our figures beside a peer's or a floor, in one run
+	@PYTHONPATH=.:tests .venv/bin/python -m bench
+
 up:  ## the whole house on this machine
 	@./run
 
 fmt: setup  ## put the code in shape
 	@.venv/bin/ruff format . && .venv/bin/ruff check --fix .
 
-schemas: setup  ## write the events' JSON Schemas anew; a change of theirs is a decision
+schemas: setup  ## write the events' schemas and the services' OpenAPI anew; a change is a decision
 	@.venv/bin/python -m contracts.catalogue libs/contracts/src/contracts/schemas
 	@.venv/bin/python -m contracts.asyncapi libs/contracts/src/contracts/asyncapi.json
+	@.venv/bin/python tests/descriptions.py

@@ -237,7 +237,8 @@ TOY = """
 DROP SCHEMA IF EXISTS toy CASCADE;
 CREATE SCHEMA toy;
 CREATE TABLE toy.thing (
-    key text PRIMARY KEY, fact_count bigint NOT NULL DEFAULT 0, last text NOT NULL DEFAULT ''
+    key text PRIMARY KEY, fact_count bigint NOT NULL DEFAULT 0, last text NOT NULL DEFAULT '',
+    source text NOT NULL DEFAULT ''
 );
 CREATE TABLE toy.late (
     thing text REFERENCES toy.thing DEFERRABLE INITIALLY DEFERRED

@@ -12,8 +12,11 @@ from builders import COUNTY, a_client, a_key, a_project_code, a_uscc
 from builders import Trust as Issuers
 from databases import rows
 from energy_trade.accounts.routes import routes as accounts
+from energy_trade.coal_stocks.routes import routes as coal_stocks
 from energy_trade.issues.routes import routes as issues
+from energy_trade.pledges.routes import routes as pledges
 from energy_trade.pool.routes import routes as pool
+from energy_trade.reversals.routes import routes as reversals
 from energy_trade.shutdowns.routes import routes as shutdowns
 from energy_trade.units.routes import routes as units
 from marketkit.codes import CITY, PROVINCE
@@ -45,7 +48,8 @@ class Office:
     issuers: Issuers = field(default_factory=Issuers)
 
     def __post_init__(self) -> None:
-        routers = [accounts(), issues(), pool(), units(), shutdowns()]
+        phases = (accounts, issues, reversals, pool, units, shutdowns, pledges, coal_stocks)
+        routers = [routes() for routes in phases]
         self.app = create_app(self.house, self.issuers.verifier, "energy", routers)
 
     def client(self, who: Claims | None) -> httpx.AsyncClient:
@@ -172,6 +176,55 @@ def a_batch(
 
 def enterprise(number: int = 0) -> str:
     return f"enterprise:{a_uscc(number)}:{a_project_code(number)}"
+
+
+def a_pledgor(number: int = 0) -> Claims:
+    """Someone of an enterprise that holds quota."""
+    return a_reader("enterprise", region_code="", uscc=a_uscc(number)) | {"sub": f"person-{number}"}
+
+
+BANK = a_uscc(900)
+
+
+def a_bank(number: int = 900) -> Claims:
+    return a_reader("creditor", region_code="", uscc=a_uscc(number)) | {"sub": f"bank-{number}"}
+
+
+def a_pledge(quantity: str = "3000", number: int = 0, **changes: Any) -> dict[str, Any]:
+    """Of the enterprise's own project, to the bank."""
+    said = {
+        "project_code": a_project_code(number),
+        "asset": "ENERGY",
+        "quantity": quantity,
+        "creditor_uscc": BANK,
+        "document_no": "质押合同1号",
+        "effective_on": "2022-05-20",
+    }
+    return said | changes
+
+
+def a_release(quantity: str = "1000", **changes: Any) -> dict[str, Any]:
+    said = {"quantity": quantity, "document_no": "解押通知1号", "effective_on": "2022-06-01"}
+    return said | changes
+
+
+A_COUNTY_OFFICER: Claims = a_reader("county_officer", region_code=COUNTY)
+
+
+def a_stock(number: int = 1, **changes: Any) -> dict[str, Any]:
+    """A plant with coal for 19 days."""
+    said = {
+        "plant_id": f"plant-{number}",
+        "name": f"示例电厂{number}",
+        "effective_on": "2022-05-31",
+        "stock_t": "152000",
+        "daily_burn_t": "8000",
+    }
+    return said | changes
+
+
+def a_report(*rows: dict[str, Any]) -> dict[str, Any]:
+    return {"rows": list(rows) or [a_stock()]}
 
 
 # Seventeen of 66.8 MW and one of 67.4: 18 units, 1,203 MW.

@@ -2,10 +2,12 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 
 from builders import MAC_KEY, Trust
 from gateway.board import routes as board
@@ -25,6 +27,10 @@ async def no_title(code: str) -> str | None:
     return None
 
 
+async def no_proof(sale_id: str, kind: str, paper_id: str, sm3: str) -> dict[str, Any] | None:
+    return None
+
+
 @asynccontextmanager
 async def site(house: Database, *, keep_alive_s: float = 15.0) -> AsyncIterator[str]:
     """Its address; at the end it must stop in time, whoever still listens."""
@@ -32,9 +38,16 @@ async def site(house: Database, *, keep_alive_s: float = 15.0) -> AsyncIterator[
     routers = [
         streams.routes(house, SOURCES, MAC_KEY, stopping.is_set, keep_alive_s),
         board.routes(SOURCES),
-        pages.routes(SOURCES, no_title),
+        pages.routes(SOURCES, no_title, no_proof),
     ]
     app = create_app(house, Trust().verifier, "gateway", routers)
+    async with served(app, stopping.set) as address:
+        yield address
+
+
+@asynccontextmanager
+async def served(app: FastAPI, stop: Callable[[], None] = lambda: None) -> AsyncIterator[str]:
+    """The address of an application on a port of this machine; `stop` is called before its end."""
     config = uvicorn.Config(
         app, host="127.0.0.1", port=0, log_config=None, http=StrictHttp, ws="none", lifespan="off"
     )
@@ -47,7 +60,7 @@ async def site(house: Database, *, keep_alive_s: float = 15.0) -> AsyncIterator[
     try:
         yield f"http://{host}:{port}"
     finally:
-        stopping.set()
+        stop()
         server.should_exit = True
         async with asyncio.timeout(STOP_S_MAX):
             await serving

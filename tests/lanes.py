@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 REPORTS = ROOT / ".pytest_cache" / "lanes"
-CODE = ("libs", "services", "cli", "tests")
+CODE = ("libs", "services", "cli", "tests", "bench")
 NO_TESTS_RAN = 5
 
 

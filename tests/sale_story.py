@@ -96,7 +96,9 @@ class Story:
         ]
 
     def announced(self, movements: list[Movement]) -> told.SaleAnnounced:
-        return told.SaleAnnounced(
+        return _said(
+            told.SaleAnnounced,
+            drilled_at=format_instant(NOON - timedelta(days=1)),
             title="2022年第一批能耗指标市场竞购（示例）",
             body="公告",
             seller="山东省发展和改革委员会",
@@ -114,6 +116,7 @@ class Story:
                 bidders_min=1,
                 deposit_ratio_bp=2000,
                 is_dual_high_barred=True,
+                steps_max=20,
             ),
             timetable=_said(
                 told.Timetable,
@@ -130,6 +133,7 @@ class Story:
                     )
                 },
                 pay_days=7,
+                publicity_days=7,
             ),
             key=told.SaleKey(
                 public_key=b64(self.key.public_key),

@@ -13,11 +13,14 @@ from marketkit.db import Database
 from marketkit.facts import Fact
 from marketkit.identity import Caller
 from marketkit.ledger import imbalance
+from marketkit.reversal import ReversalIn
 from marketkit.signing import b64, unb64
 from marketkit.units import TCE, YUAN
 from saleroom.bids import actions as bids
 from saleroom.bids.actions import Receipt
 from saleroom.bids.rules import PlacedBid
+from saleroom.deliveries import actions as deliveries
+from saleroom.deliveries.actions import DeliveryIn
 from saleroom.entries import actions as entries
 from saleroom.entries.actions import RegistrationOut
 from saleroom.notices.actions import SaleRef
@@ -26,9 +29,9 @@ from saleroom.openings import actions as openings
 from saleroom.openings.actions import OpeningRef, ShareIn, ShareOut
 from saleroom.sealing import BidPlace, Step, seal_bid
 from saleroom.settlements import actions as settlements
-from saleroom.settlements.actions import DeliveryIn, PaymentIn, SettlementOut
+from saleroom.settlements.actions import PaymentIn, SettlementOut
 from saleroom.shares import Opening, unwrap_share, wrap_for_opening
-from toy_market import CLOSES, OPENS, Room, bidder
+from toy_market import CLOSES, CONFIRMS, OPENS, Room, bidder
 
 F = TypeVar("F", bound=Fact)
 FIRST = a_caller(sub="first")
@@ -181,6 +184,7 @@ class Story(Room):
         await self.opener.turn()
 
     async def confirm(self) -> SaleRef:
+        self.at(CONFIRMS)
         return await self.house.run(
             lambda s: settlements.confirm_sale(s, self.market, self.sale_id)
         )
@@ -208,7 +212,22 @@ class Story(Room):
     async def deliver(self, number: int, receipt_no: str = "") -> SettlementOut:
         form = DeliveryIn(treasury_receipt_no=receipt_no or f"treasury-{number}")
         return await self.house.run(
-            lambda s: settlements.deliver(s, self.market, self.sale_id, self.contract(number), form)
+            lambda s: deliveries.deliver(s, self.market, self.sale_id, self.contract(number), form)
+        )
+
+    async def ask_to_reverse(self, number: int, caller: Caller = FIRST) -> RequestOut:
+        form = ReversalIn(document_no="鲁发改冲〔2022〕1号", reason="划入有误")
+        return await self.house.run(
+            lambda s: deliveries.ask_to_reverse_delivery(
+                s, self.sale_id, self.contract(number), caller, form
+            )
+        )
+
+    async def reverse(self, number: int, request_id: str, caller: Caller = SECOND) -> SettlementOut:
+        return await self.house.run(
+            lambda s: deliveries.reverse_delivery(
+                s, self.sale_id, self.contract(number), request_id, caller
+            )
         )
 
     async def default(self, number: int) -> SettlementOut:

@@ -24,8 +24,7 @@ async def hear(house: Database, events: Sequence[Placed]) -> None:
     """React to events in the order given, as the reader does: in one transaction."""
 
     async def react(session: Session) -> None:
-        for event in events:
-            await REACTIONS.apply(session, event)
+        await REACTIONS.apply(session, events)
 
     await house.run(react, "worker")
 
@@ -82,7 +81,8 @@ async def dump(house: Database) -> str:
 
 async def forget(house: Database) -> None:
     async def work(session: Session) -> None:
-        await rebuild(session, REACTIONS, ENERGY, 1)
+        for source in (ENERGY, EMISSION):
+            await rebuild(session, REACTIONS, source, 1)
 
     await house.run(work, "worker")
 

@@ -29,19 +29,22 @@ from marketkit.batch import Verdict
 from marketkit.db import Database, Session, new_id
 from marketkit.errors import RuleBroken
 from marketkit.identity import PEOPLE_ROLES, Caller
-from marketkit.signing import b64
+from marketkit.signing import b64, unb64
 from marketkit.units import TCE, YUAN
 from marketkit.web import create_app
 from saleroom.bids.actions import lock_sale_for_bids, place_sealed_bids
 from saleroom.bids.rules import PlacedBid
+from saleroom.bookings.actions import new_sub_account
+from saleroom.drills import Drill
 from saleroom.entries import actions as entries
 from saleroom.entries.actions import DepositIn, QualificationIn, RegistrationIn, RegistrationOut
 from saleroom.entries.tables import Registration
 from saleroom.markets import Buyer, Market
 from saleroom.notices import actions as notices
-from saleroom.notices.actions import OfficerIn
 from saleroom.notices.rules import SaleDraftIn
 from saleroom.notices.tables import Sale
+from saleroom.officers import actions as officers
+from saleroom.officers.actions import AnswerIn, AnswerOut, OfficerIn
 from saleroom.sealing import BidPlace, KeyPair, Step, new_key_pair, seal_bid
 
 STORE = "province:370000"
@@ -52,6 +55,8 @@ REGISTRATION_CLOSES = OPENS + 2 * DAY
 DEPOSIT_DUE = OPENS + 3 * DAY
 CLOSES = OPENS + 4 * DAY
 OPENS_BY = CLOSES + 2 * DAY
+# The end of the days for which a result of CLOSES is public.
+CONFIRMS = CLOSES + 7 * DAY
 TICK = timedelta(microseconds=1)
 UNWELCOME = 999
 
@@ -97,6 +102,7 @@ def a_draft(key_officers: Sequence[str] = (), **changes: Any) -> SaleDraftIn:
         "bidders_min": 1,
         "deposit_ratio_bp": 2000,
         "pay_days": 7,
+        "publicity_days": 7,
         "registration_closes_at": REGISTRATION_CLOSES.isoformat(),
         "opens_at": OPENS.isoformat(),
         "closes_at": CLOSES.isoformat(),
@@ -150,7 +156,37 @@ class Room:
     async def announce(self, **changes: Any) -> str:
         """An announced sale, its clock at the announcement."""
         await self.draft(**changes)
+        await self.drill()
         return await self.announce_draft()
+
+    async def drill(self) -> str:
+        """A drill of the draft that every key officer has passed."""
+        drill_id = await self.begin_drill()
+        for number in range(5):
+            await self.answer(number, drill_id)
+        return drill_id
+
+    async def begin_drill(self) -> str:
+        begun = await self.house.run(lambda s: officers.begin_drill(s, self.sale_id))
+        return begun.drill_id
+
+    async def answer(self, number: int, drill_id: str, answer: bytes | None = None) -> AnswerOut:
+        """An officer's answer reaches the house: what its machine makes unless other bytes are."""
+        caller = a_caller("key_officer", sub=f"officer-{number}")
+        said = await self.drill_answer(number) if answer is None else answer
+        form = AnswerIn(answer=b64(said))
+        return await self.house.run(
+            lambda s: officers.answer_drill(s, self.sale_id, drill_id, caller, form)
+        )
+
+    async def drill_answer(self, number: int) -> bytes:
+        caller = a_caller("key_officer", sub=f"officer-{number}")
+        found = await self.house.run(lambda s: officers.drill_of(s, self.sale_id, caller))
+        return Drill(self.sale_id, found.drill_id).answer(
+            unb64(found.challenge),
+            private_key=self.officers[found.officer_id].private_key,
+            officer=found.officer_id,
+        )
 
     async def announce_draft(self) -> str:
         self.at(ANNOUNCED)
@@ -177,7 +213,9 @@ class Room:
     async def enter(self, number: int, quantity: str = "1000.000") -> RegistrationOut:
         """The enterprise of this number enters and may bid."""
         registered = await self.register(number, quantity)
-        return await self.qualify(registered.registration_id)
+        qualified = await self.qualify(registered.registration_id)
+        # Who qualifies is not told where the money goes; who entered knows it since.
+        return qualified.model_copy(update={"sub_account": registered.sub_account})
 
     async def enter_many(self, numbers: Iterable[int]) -> None:
         """Enterprises that may bid, put into the table at once."""
@@ -188,6 +226,7 @@ class Room:
                 "uscc": a_uscc(number),
                 "name": f"企业{number}",
                 "project_code": a_project_code(number),
+                "sub_account": new_sub_account(),
                 "quantity_max_minor": 1_000,
                 "deposit_due_fen": 4_000,
                 "state": "QUALIFIED",
@@ -228,7 +267,7 @@ class Room:
 
 
 def _registering(caller: Caller, form: OfficerIn) -> Any:
-    return lambda session: notices.register_key_officer(session, caller, form)
+    return lambda session: officers.register_key_officer(session, caller, form)
 
 
 async def events_of(house: Database) -> list[dict[str, Any]]:

@@ -12,9 +12,9 @@ from marketkit.db import Database, Session, sql
 from marketkit.errors import Conflict
 from marketkit.facts import Fact
 from marketkit.feed import Feed
-from marketkit.inbox import Reactions, Told, Waiting
 from marketkit.inner import feed_routes
 from marketkit.outbox import PARTITIONS, Placed, placed, tell
+from marketkit.reactions import Reactions, Told, Waiting
 from marketkit.reader import Reader
 from marketkit.web import create_app
 from marketkit.worker import sequence_once
@@ -116,9 +116,11 @@ def counting() -> Reactions:
             await break_down(session, told)
         await sql(
             session,
-            "INSERT INTO toy.thing VALUES (:key, 1, md5(:said)) ON CONFLICT (key) DO UPDATE "
+            "INSERT INTO toy.thing VALUES (:key, 1, md5(:said), :source) "
+            "ON CONFLICT (key) DO UPDATE "
             "SET fact_count = thing.fact_count + 1, last = md5(thing.last || :said)",
             key=told.key,
+            source=told.source,
             said=f"{told.id} {told.fact.number} {told.time.isoformat()}",
         )
 
@@ -203,7 +205,9 @@ class Readers:
             lambda: trust.token_of(self.house.source),
             self.transport,
         )
-        return Reader(self.house, feed, reactions or counting(), MAC_KEY)
+        signer = self.owner.signer
+        trusted = {signer.kid: signer.public}
+        return Reader(self.house, feed, reactions or counting(), MAC_KEY, trusted)
 
     async def positions(self) -> dict[int, int]:
         found = await rows(self.house, "SELECT * FROM position")

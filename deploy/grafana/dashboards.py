@@ -80,6 +80,22 @@ OVERVIEW = (
 )
 
 EVENTS = (
+    Panel("尚未入链", "max by (service) (yaosu_outbox_unsequenced)", "{{service}}"),
+    Panel(
+        "距上次送清（秒）",
+        "max by (service) (yaosu_outbox_oldest_unsent_seconds)",
+        "{{service}}",
+    ),
+    Panel(
+        "时钟调整（秒）",
+        "max by (service) (yaosu_clock_offset_seconds)",
+        "{{service}}",
+    ),
+    Panel(
+        "版本",
+        "count by (service, version) (yaosu_build_info)",
+        "{{service}} {{version}}",
+    ),
     Panel("尚未送达消息队列", "max by (service) (yaosu_outbox_unsent)", "{{service}}"),
     Panel(
         "消息队列不能接收（每小时）",

@@ -197,3 +197,36 @@ def test_a_malformed_sale_is_input_invalid(changed: dict[str, Any]) -> None:
     }
     assert ask("sale.clearing", **asked)["outcome"] == "FAILED"
     assert refused("sale.clearing", **(asked | changed)) == ("INPUT_INVALID", None)
+
+
+@pytest.mark.article("art. 7")
+@pytest.mark.parametrize(
+    ("stock_t", "days", "level"),
+    [
+        ("152000", "19.00", "BREACH"),
+        ("160000", "20.00", "OK"),
+        ("159999.999", "19.99", "BREACH"),
+        ("200000.000", "25.00", "TARGET"),
+        ("240000", "30.00", "STRETCH"),
+        ("0", "0.00", "BREACH"),
+    ],
+)
+def test_coal_stock_in_days(stock_t: str, days: str, level: str) -> None:
+    answer = ask("energy.coal_stock", stock_t=stock_t, daily_burn_t="8000")
+    assert answer.pop("policy_version").startswith("2022-01-01+")
+    assert answer == {"days": days, "level": level, "articles": ["art. 7"]}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"stock_t": "1", "daily_burn_t": "0"},
+        {"stock_t": "1", "daily_burn_t": "0.0000"},
+        {"stock_t": 1, "daily_burn_t": "1"},
+        {"stock_t": "1"},
+        {"stock_t": "1", "daily_burn_t": "1", "plant_id": "one"},
+    ],
+    ids=str,
+)
+def test_a_malformed_coal_stock(fields: dict[str, Any]) -> None:
+    assert refused("energy.coal_stock", **fields) == ("INPUT_INVALID", None)

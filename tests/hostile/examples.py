@@ -1,11 +1,20 @@
 """One good request of every command: whoever adds a command adds a line here."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from builders import COUNTY, a_project_code, a_uscc
-from energy_office import a_batch, a_register, a_shutdown, an_issue
+from energy_office import (
+    a_batch,
+    a_pledge,
+    a_register,
+    a_release,
+    a_report,
+    a_shutdown,
+    a_stock,
+    an_issue,
+)
 from hostile.house import World
 from marketkit.signing import b64
 from saleroom.sealing import new_key_pair
@@ -18,6 +27,7 @@ CENTER: Claims = {"roles": ["trading_center"]}
 BUREAU: Claims = {"roles": ["bureau_officer"], "department": "energy"}
 OFFICER: Claims = {"roles": ["key_officer"], "sub": "officer-9"}
 ANYONE: Claims = {}
+BANK: Claims = {"roles": ["creditor"], "sub": "bank-1", "region_code": "", "uscc": a_uscc(900)}
 
 
 def an_enterprise(number: int) -> Claims:
@@ -76,7 +86,9 @@ A_CLEARING = {
 MONEY = {
     "amount_yuan": "40000.00",
     "booked_at": OPENS.isoformat(),
-    "bank_serial": "流水1",
+    "bank_serial": "S-1",
+    "payer_name": "企业2",
+    "payer_account": "6222000000000000001",
 }
 A_SCREENING = {
     "uscc": a_uscc(7),
@@ -85,7 +97,9 @@ A_SCREENING = {
     "is_dual_high": False,
 }
 AN_ENTRY = {"project_code": a_project_code(3), "name": "企业3", "quantity_max": "1000.000"}
+A_REVERSAL = {"booking_id": "one", "document_no": "东公资〔2022〕7号", "reason": "记错单位"}
 REASON = {"reason": "材料有误"}
+REVERSAL = {"document_no": "鲁发改冲〔2022〕1号（示例）", "reason": "数量有误（示例）"}
 
 
 def a_notice(world: World) -> Any:
@@ -101,12 +115,18 @@ ENERGY: dict[str, list[Example]] = {
     "POST /v1/trials/{name}": [
         a_trial("sale.clearing", A_CLEARING),
         a_trial("party.uscc", {"code": a_uscc(1)}),
+        replace(
+            a_trial("energy.coal_stock", {"stock_t": "152000.000", "daily_burn_t": "8000.000"}),
+            zeroes=frozenset({"/stock_t"}),
+        ),
         a_trial(
             "energy.shutdown_split", {"case": "IN_CITY", "asset": "ENERGY", "quantity": "80000.000"}
         ),
     ],
     "POST /v1/issues/requests": [Example(BUREAU, 201, given(an_issue(effective_on="2022-06-01")))],
     "POST /v1/issues/requests/{request_id}/confirmations": [Example(BUREAU, 404)],
+    "POST /v1/issues/{lot}/reversals/requests": [Example(BUREAU, 404, given(REVERSAL))],
+    "POST /v1/issues/{lot}/reversals/requests/{request_id}/confirmations": [Example(BUREAU, 404)],
     "POST /v1/increment-batches": [Example(BUREAU, 409, given(a_batch()))],
     "POST /v1/unit-registers": [Example(BUREAU, 201, given(a_register()))],
     "POST /v1/shutdowns": [
@@ -115,10 +135,26 @@ ENERGY: dict[str, list[Example]] = {
     "POST /v1/screenings": [
         Example({"roles": ["county_officer"], "region_code": COUNTY}, 201, given(A_SCREENING))
     ],
+    "POST /v1/pledges": [Example(an_enterprise(1), 404, given(a_pledge(number=1)))],
+    "POST /v1/pledges/{pledge_id}/releases": [Example(BANK, 404, given(a_release()))],
+    "POST /v1/reports/coal_stock": [
+        Example(
+            {"roles": ["county_system"], "region_code": COUNTY},
+            200,
+            given(a_report(a_stock(revision=1))),
+            zeroes=frozenset({"/rows/0/stock_t"}),
+        )
+    ],
     "POST /v1/key-officers": [
         Example(OFFICER, 200, given({"public_key": b64(new_key_pair().public_key)}))
     ],
-    "POST /v1/sales": [Example(CENTER, 201, a_notice, zeroes=frozenset({"/deposit_ratio_bp"}))],
+    "POST /v1/sales": [
+        Example(
+            CENTER, 201, a_notice, zeroes=frozenset({"/deposit_ratio_bp", "/deposit_interest_bp"})
+        )
+    ],
+    f"{SALE}/drills": [Example(CENTER, 201, ids={"sale_id": "draft_id"})],
+    f"{SALE}/drills/{{drill_id}}/answers": [Example(OFFICER, 404, given({"answer": "AAAA"}))],
     f"{SALE}/announcements": [Example(CENTER, 422, ids={"sale_id": "draft_id"})],
     f"{SALE}/registrations": [Example(an_enterprise(3), 201, given(AN_ENTRY))],
     f"{ENTRY}/withdrawals": [Example(an_enterprise(2), 200)],
@@ -138,7 +174,20 @@ ENERGY: dict[str, list[Example]] = {
     f"{SETTLEMENT}/contracts": [Example(an_enterprise(1), 404)],
     f"{SETTLEMENT}/payments": [Example(CENTER, 404, given(MONEY))],
     f"{SETTLEMENT}/deliveries": [Example(BUREAU, 404, given({"treasury_receipt_no": "国库1"}))],
+    f"{SETTLEMENT}/delivery-reversals/requests": [Example(BUREAU, 404, given(REVERSAL))],
+    f"{SETTLEMENT}/delivery-reversals/requests/{{request_id}}/confirmations": [
+        Example(BUREAU, 404)
+    ],
     f"{SETTLEMENT}/defaults": [Example(CENTER, 404)],
+    f"{SETTLEMENT}/forfeit-remittances": [
+        Example(BUREAU, 404, given({"treasury_receipt_no": "国库2"}))
+    ],
+    f"{SALE}/reversals/requests": [Example(CENTER, 404, given(A_REVERSAL))],
+    f"{SALE}/reversals/requests/{{request_id}}/confirmations": [Example(CENTER, 404)],
+    "POST /v1/bank-bookings/{booking_id}/allocations": [
+        Example(CENTER, 404, given({"registration_id": "one"}))
+    ],
+    "POST /v1/bank-bookings/{booking_id}/returns": [Example(CENTER, 404)],
     f"{SALE}/cancellations/requests": [Example(CENTER, 201, given(REASON))],
     f"{SALE}/suspensions": [Example(CENTER, 200, given(REASON))],
     f"{SALE}/resumptions": [Example(CENTER, 200)],

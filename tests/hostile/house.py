@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +20,7 @@ from builders import COUNTY, MAC_KEY, Trust, a_caller, a_project_code, a_uscc
 from energy_trade.sales.actions import MARKET
 from energy_trade.screenings.actions import ScreeningIn, screen_project
 from marketkit.db import Database, Scope, Session
-from marketkit.program import Parts
+from marketkit.program import Parts, Program, applications
 from marketkit.signing import b64
 from saleroom.endings import actions as endings
 from saleroom.notices.actions import ReasonIn
@@ -41,6 +42,16 @@ def parts(kind: Any, house: Database, trust: Trust, keys_dir: Path, **settings: 
     return Parts(kind(**(said | settings)), house, trust.verifier, MAC_KEY)
 
 
+def service(
+    package: str, house: Database, trust: Trust, keys_dir: Path, **settings: Any
+) -> tuple[FastAPI, FastAPI]:
+    """Both applications of a service, the public and the inner one, as its program starts them."""
+    program: Program = import_module(f"{package}.__main__").PROGRAM
+    more = gateway_settings(trust, keys_dir) if package == "gateway" else {}
+    said = more | settings
+    return applications(program, parts(program.settings, house, trust, keys_dir, **said))
+
+
 def energy_app(house: Database, trust: Trust, keys_dir: Path) -> FastAPI:
     return energy_trade.main.create_app(
         parts(energy_trade.settings.Settings, house, trust, keys_dir)
@@ -53,16 +64,19 @@ def land_app(house: Database, trust: Trust, keys_dir: Path) -> FastAPI:
 
 def gateway_app(house: Database, trust: Trust, keys_dir: Path) -> FastAPI:
     """The gateway with its development issuer, before a service that does not answer."""
+    more = gateway_settings(trust, keys_dir)
+    return gateway.main.create_app(parts(gateway.settings.Settings, house, trust, keys_dir, **more))
+
+
+def gateway_settings(trust: Trust, keys_dir: Path) -> dict[str, Any]:
+    """What the gateway is told beyond the others; its issuer's key lies where it looks."""
     keys_dir.joinpath("issuer.key").write_text(b64(trust.people.private.private_bytes_raw()))
     nobody = {
         "api": "http://127.0.0.1:9",
         "inner": "http://127.0.0.1:9",
         "source": "/370500/energy-trade",
     }
-    settings = gateway.settings.Settings
-    return gateway.main.create_app(
-        parts(settings, house, trust, keys_dir, upstreams={"energy": nobody})
-    )
+    return {"upstreams": {"energy": nobody}}
 
 
 @dataclass

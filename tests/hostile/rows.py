@@ -305,6 +305,8 @@ ROWS: list[Row] = [
     Row(52, "180 KB of text", put(f'"{LONG}"', "text"), 422),
     Row(52, "1 MB of text", put(f'"{LONG * 6}"', "text"), 413, "BODY_TOO_LARGE"),
     *(Row(52, name, put(f'"{said}"', "text"), 422) for name, said in TEXTS.items()),
+    # Whose clock says so makes no difference: there is nowhere to say it.
+    Row(71, "the sender's clock", extra("submitted_at", "received_at"), 422, "INPUT_INVALID"),
     Row(62, "fields not asked for", extra(*NAMES), 422, "INPUT_INVALID"),
     Row(
         65,

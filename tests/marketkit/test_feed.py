@@ -11,8 +11,8 @@ from marketkit.checkpoint import sign_checkpoint
 from marketkit.db import Database
 from marketkit.feed import RANGE_MAX, Feed, FeedDown, Head, range_lines, read_line
 from marketkit.inner import feed_routes
-from marketkit.outbox import PARTITIONS
-from marketkit.signing import ZERO, partition_of, verify
+from marketkit.outbox import PARTITIONS, RANGE_BYTES_MAX
+from marketkit.signing import ZERO, b64, canonical, partition_of, verify
 from marketkit.web import create_app
 from toys import Noted, Readers, log_of, tell_facts
 
@@ -70,6 +70,22 @@ async def test_a_range_is_bounded(kit_house: Database, gateway_house: Database) 
     assert len(await pair.reader.feed.events(K, RANGE_MAX + 1)) == 1
 
 
+async def test_a_range_is_bounded_by_bytes_too(
+    kit_house: Database, gateway_house: Database
+) -> None:
+    pair = Readers(kit_house, gateway_house)
+    large = "x" * (RANGE_BYTES_MAX // 9)
+    await tell_facts(kit_house, *(("k", Noted(number=n, fault=large)) for n in range(20)))
+    first = await pair.reader.feed.events(K, 1)
+    assert len(first) == 8
+    assert sum(len(event.event) for event, _ in first) <= RANGE_BYTES_MAX
+    place, seen = 1, []
+    while found := await pair.reader.feed.events(K, place):
+        seen += [event.sequence for event, _ in found]
+        place = seen[-1] + 1
+    assert seen == list(range(1, 21))
+
+
 @pytest.mark.parametrize(
     ("path", "role", "status"),
     [
@@ -104,8 +120,12 @@ async def test_the_log_is_for_services_only(
 async def test_the_public_key_is_that_which_signs(kit_house: Database) -> None:
     app = create_app(kit_house, Trust().verifier, "owner", [feed_routes(MAC_KEY)])
     async with a_client(app) as client:
-        (key,) = (await client.get("/v1/keys")).json()["keys"]
-    assert key["kid"] == kit_house.signer.kid
+        said = (await client.get("/v1/keys")).json()
+    (key,) = said["keys"]
+    signer = kit_house.signer
+    assert (key["kid"], key["x"], key["valid_until"]) == (signer.kid, b64(signer.public), None)
+    assert said["kid"] == signer.kid
+    assert verify(signer.public, canonical(said["keys"]), bytes.fromhex(said["signature"]))
     assert await rows(kit_house, "SELECT 1") == [(1,)]
 
 

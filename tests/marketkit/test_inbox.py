@@ -12,16 +12,10 @@ from sqlalchemy.exc import OperationalError
 from builders import MAC_KEY
 from databases import rows
 from marketkit.db import Database, Session, sql
-from marketkit.inbox import (
-    Parked,
-    Reactions,
-    Taken,
-    Told,
-    rebuild,
-    retry_parked,
-    take_in,
-)
+from marketkit.facts import Fact
+from marketkit.inbox import Parked, Taken, rebuild, retry_parked, take_in
 from marketkit.outbox import PARTITIONS, Placed
+from marketkit.reactions import Reactions, Told
 from marketkit.signing import ZERO, chain_after, partition_of
 from toys import (
     DEFECTS,
@@ -29,6 +23,7 @@ from toys import (
     Misshapen,
     Noted,
     Readers,
+    Stepped,
     counting,
     counts,
     log_of,
@@ -261,20 +256,58 @@ async def test_a_rebuild_in_any_interleaving_of_keys_gives_the_same_rows(
     assert len(seen) == 1
 
 
-async def test_a_new_epoch_starts_every_source_over(
+async def test_a_new_epoch_starts_its_source_over_and_no_other(
     kit_house: Database, gateway_house: Database
 ) -> None:
     events = await told_in(kit_house, (A, Noted(number=1, fault="lookup")), (B, Noted(number=2)))
     await take(gateway_house, events, singly=True)
-    await take(gateway_house, [event._replace(source="/other") for event in events], singly=True)
+    theirs = [event._replace(source="/other") for event in events]
+    await take(gateway_house, theirs, singly=True)
+    await rows(gateway_house, "INSERT INTO toy.thing VALUES ('theirs', 1, '', '/other')")
+    query = f"SELECT source FROM {Parked.__tablename__} ORDER BY source"
+    parked = {row.source for row in await rows(gateway_house, query)}
+    positions = "SELECT * FROM position WHERE source = '/other' ORDER BY partition"
+    before = await rows(gateway_house, positions)
     await gateway_house.run(lambda s: rebuild(s, counting(), SOURCE, 7), "worker")
-    found = await rows(gateway_house, "SELECT * FROM position WHERE partition = 2 ORDER BY source")
-    assert [(row.source, row.epoch, row.sequence) for row in found] == [
-        (SOURCE, 7, 0),
-        ("/other", 1, 0),
+    found = await rows(gateway_house, f"SELECT * FROM position WHERE source = '{SOURCE}'")
+    assert {(row.epoch, row.sequence, row.chain) for row in found} == {(7, 0, bytes(32))}
+    assert await rows(gateway_house, positions) == before
+    assert await counts(gateway_house) == {"theirs": 1}
+    left = {row.source for row in await rows(gateway_house, query)}
+    assert (parked, left) == ({SOURCE, "/other"}, {"/other"})
+
+
+async def test_facts_go_by_the_list_and_every_keys_own_stay_in_order(
+    kit_house: Database, gateway_house: Database
+) -> None:
+    told: list[tuple[str, Fact]] = [
+        (A, Noted(number=1)),
+        (B, Noted(number=2)),
+        (B, Stepped(number=3)),
     ]
-    assert await counts(gateway_house) == {}
-    assert await rows(gateway_house, f"SELECT * FROM {Parked.__tablename__}") == []
+    told += [(C, Noted(number=4)), (A, Stepped(number=5)), (A, Noted(number=6)), (C, Ignored())]
+    await tell_facts(kit_house, *told)
+    reactions = Reactions("toy")
+    lists: list[tuple[str, list[int]]] = []
+
+    @reactions.to_many(Noted, "land")
+    async def note(session: Session, facts: Sequence[Told[Noted]]) -> None:
+        lists.append(("noted", [one.fact.number for one in facts]))
+
+    @reactions.to(Stepped, "land")
+    async def step(session: Session, one: Told[Stepped]) -> None:
+        lists.append(("stepped", [one.fact.number]))
+
+    (events,) = [log for log in (await log_of(kit_house)).values() if log]
+    await gateway_house.run(lambda s: reactions.apply(s, events), "worker")
+    # The second of B waits for its first, and takes along whatever has no earlier one waiting.
+    assert lists == [
+        ("noted", [1, 2]),
+        ("stepped", [3]),
+        ("stepped", [5]),
+        ("noted", [4]),
+        ("noted", [6]),
+    ]
 
 
 def test_a_fact_has_one_reaction_a_reader() -> None:

@@ -1,6 +1,6 @@
 """The inner port: ready only when it can serve, a clock that goes forwards, documents."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from builders import Trust, a_client
-from databases import LAND, rows
+from databases import LAND, Migrated, Package, rows
 from marketkit import migrations
 from marketkit.db import Database, instant
 from marketkit.inner import add_documents, clock_routes, health_routes
@@ -60,6 +60,40 @@ async def test_it_is_ready_when_it_can_serve(
     assert answer.status_code == status
     if status == 503:
         assert answer.headers["retry-after"] == "1"
+
+
+async def test_a_database_that_went_on_serves_the_release_before(
+    kit_house: Database, migrated: Callable[[Package], Migrated]
+) -> None:
+    async def status() -> int:
+        async with inner(kit_house) as client:
+            return (await client.get("/readyz")).status_code
+
+    with migrated(LAND).superuser() as connection:
+        connection.execute("INSERT INTO served_revision VALUES ('marketkit_9999')")
+        assert await status() == 200
+        connection.execute("DELETE FROM served_revision WHERE revision = ANY(%s)", [sorted(HEADS)])
+        assert await status() == 503
+
+
+@pytest.mark.parametrize("level", ["off", "local", "remote_write"])
+async def test_a_database_that_may_lose_commits_is_not_ready(
+    kit_house: Database, migrated: Callable[[Package], Migrated], level: str
+) -> None:
+    database = migrated(LAND)
+    place = f"DATABASE {database.name} SET synchronous_commit"
+    with database.superuser() as connection:
+        connection.execute(f"ALTER {place} = {level}".encode())
+    try:
+        fresh_house = Database(kit_house.url, kit_house.source, "land", kit_house.signer)
+        async with inner(fresh_house) as client:
+            answer = await client.get("/readyz")
+        await fresh_house.close()
+    finally:
+        with database.superuser() as connection:
+            connection.execute(f"ALTER DATABASE {database.name} RESET synchronous_commit".encode())
+    assert answer.status_code == 503
+    assert f"synchronous_commit={level}" in answer.json()["detail"]
 
 
 async def test_without_its_database_it_is_not_ready(kit_house: Database) -> None:

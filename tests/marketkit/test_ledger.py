@@ -9,16 +9,14 @@ from sqlalchemy.exc import DBAPIError
 from builders import a_booking, a_lot, an_account, an_issue
 from databases import LAND, Migrated, Package, patiently, rows
 from marketkit.db import Database, Session
+from marketkit.holds import hold, post_holds, void_holds
 from marketkit.ledger import (
     Imbalance,
     InsufficientFreeQuantity,
     Lot,
     book,
-    hold,
     imbalance,
     open_account,
-    post_holds,
-    void_holds,
 )
 from marketkit.movements import Leg, fold
 

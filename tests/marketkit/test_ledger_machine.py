@@ -19,15 +19,8 @@ from builders import a_booking, a_lot, an_account, an_issue
 from databases import LAND, Migrated, Package, rows
 from machines import Bench, bench, how_much
 from marketkit.db import Session
-from marketkit.ledger import (
-    book,
-    hold,
-    imbalance,
-    open_account,
-    post_holds,
-    void_holds,
-    void_part,
-)
+from marketkit.holds import hold, post_holds, void_holds, void_part
+from marketkit.ledger import book, imbalance, open_account
 from marketkit.movements import Leg
 
 ACCOUNTS = ("a", "b", "c")

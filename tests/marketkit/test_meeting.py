@@ -2,14 +2,15 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from pydantic import BaseModel
+from sqlalchemy.exc import OperationalError
 
 from databases import LAND, Migrated, Package
 from marketkit.batch import Answer, Command, Hot, Verdict, execute
-from marketkit.db import Database, Session, sql
+from marketkit.db import RETRIES, Database, Session, sql
 from marketkit.errors import Busy, Conflict
 from marketkit.meeting import Meeting
 
@@ -140,3 +141,72 @@ async def test_too_many_waiting_is_answered_at_once(
     )
     assert [isinstance(outcome, Busy) for outcome in outcomes] == [False] * 5 + [True] * 3
     assert (await meeting.join("hall", wish(9))).status == 201
+
+
+async def test_a_list_weighs_as_much_as_its_rows(hall: Database) -> None:
+    turns: list[int] = []
+
+    async def counted(session: Session, prepared: Sequence[Prepared]) -> list[Verdict]:
+        turns.append(len(prepared))
+        return await act(session, prepared)
+
+    meeting = Meeting(hall, Hot(lock, counted))
+    weights = [100, 100, 57, 256, 1, 255, 1]
+    commands = [replace(wish(n), weight=weight) for n, weight in enumerate(weights)]
+    answers = await asyncio.gather(*(meeting.join("hall", one) for one in commands))
+    assert {answer.status for answer in answers} == {201}
+    assert turns == [2, 1, 1, 2, 1]
+    assert await sat(hall) == [*range(len(weights))]
+
+
+async def test_lists_too_long_to_wait_for_are_answered_at_once(
+    hall: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("marketkit.meeting.WAITING_MAX", 300)
+    meeting = Meeting(hall, HOT)
+    commands = [replace(wish(n), weight=weight) for n, weight in enumerate((200, 101, 100, 1))]
+    outcomes = await asyncio.gather(
+        *(meeting.join("hall", one) for one in commands), return_exceptions=True
+    )
+    assert [isinstance(outcome, Busy) for outcome in outcomes] == [False, True, False, True]
+    assert (await meeting.join("hall", replace(wish(9), weight=256))).status == 201
+
+
+def breaking(times: int, migrated: Callable[[Package], Migrated]) -> Hot[Wish, Prepared]:
+    """The hot action on a link that breaks so many times when all is written."""
+
+    async def broken(session: Session, prepared: Sequence[Prepared]) -> list[Verdict]:
+        nonlocal times
+        verdicts = await act(session, prepared)
+        if times:
+            times -= 1
+            pid = (await sql(session, "SELECT pg_backend_pid()")).scalar_one()
+            with migrated(LAND).superuser() as elsewhere:
+                elsewhere.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+        return verdicts
+
+    return Hot(lock, broken)
+
+
+async def test_a_lost_connection_starts_anew(
+    hall: Database, migrated: Callable[[Package], Migrated]
+) -> None:
+    meeting = Meeting(hall, breaking(RETRIES, migrated))
+    sent = [meeting.join("hall", wish(number)) for number in range(5)]
+    assert {answer.status for answer in await asyncio.gather(*sent)} == {201}
+    assert await sat(hall) == [0, 1, 2, 3, 4]
+
+
+async def test_a_link_that_stays_broken_is_everyone_s_fault_and_nobody_s_effect(
+    hall: Database, migrated: Callable[[Package], Migrated]
+) -> None:
+    meeting = Meeting(hall, breaking(RETRIES + 1, migrated))
+    commands = [wish(number) for number in range(5)]
+    ended = await asyncio.gather(
+        *(meeting.join("hall", one) for one in commands), return_exceptions=True
+    )
+    assert {type(one) for one in ended} == {OperationalError}
+    # Nothing was done, so the same keys do it now.
+    answers = await asyncio.gather(*(meeting.join("hall", one) for one in commands))
+    assert {answer.status for answer in answers} == {201}
+    assert await sat(hall) == [0, 1, 2, 3, 4]

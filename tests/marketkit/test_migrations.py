@@ -2,12 +2,15 @@
 
 import importlib
 import pkgutil
+import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from sqlalchemy import MetaData, create_engine
 from sqlalchemy.engine import URL
 
@@ -25,6 +28,7 @@ from databases import (
 )
 from marketkit import migrations
 from marketkit.db import Table
+from yaosu.postgres import find_binaries
 
 Databases = Callable[[Package], Migrated]
 every = pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)
@@ -120,10 +124,85 @@ def test_every_table_of_a_county_or_an_enterprise_has_row_security(
         "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
         "WHERE c.relkind = 'r' AND n.nspname !~ '^(pg_|information_schema)' "
         "AND has_table_privilege('yaosu_scoped', c.oid, 'SELECT') "
-        "AND NOT (c.relrowsecurity AND c.relforcerowsecurity) "
+        "AND NOT c.relrowsecurity "
         "AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid "
         "            AND a.attname IN ('uscc', 'region_code'))"
     )
     with migrated(package).superuser() as connection:
         open_tables = {name for (name,) in connection.execute(query.encode()).fetchall()}
     assert open_tables == set()
+
+
+def served(server: URL, name: str) -> set[str]:
+    with superuser(server, name) as connection:
+        return {row[0] for row in connection.execute("SELECT revision FROM served_revision")}
+
+
+def test_a_database_serves_all_it_came_through_until_a_revision_says_otherwise(
+    pg_server: URL,
+) -> None:
+    name = own_name("yaosu_served")
+    create_database(pg_server, name)
+    url = address(pg_server, name, OWNER)
+    before = migrations.config(LAND.name, url, LAND.libraries)
+    command.upgrade(before, "marketkit_0001")
+    migrations.upgrade(LAND.name, url, LAND.libraries)
+    heads = migrations.heads(LAND.name, LAND.libraries)
+    assert served(pg_server, name) >= heads | {"marketkit_0001"}
+    engine = create_engine(url)
+    with engine.begin() as connection, Operations.context(MigrationContext.configure(connection)):
+        migrations.no_longer_serves("marketkit_0001")
+    engine.dispose()
+    # Migrated again, what was ended stays ended.
+    migrations.upgrade(LAND.name, url, LAND.libraries)
+    assert served(pg_server, name) & (heads | {"marketkit_0001"}) == heads
+
+
+@every
+def test_the_owner_s_dump_restored_has_every_row(
+    pg_server: URL, migrated: Databases, package: Package, tmp_path: Path
+) -> None:
+    """`pg_dump` refuses where row security would hide rows from it."""
+    database = migrated(package)
+    with database.superuser() as connection:
+        for query in ROWS:
+            connection.execute(query.encode())
+    tools, dump = find_binaries(), tmp_path / "dump"
+    plain = database.owner_url.replace("+psycopg", "")
+    ran(tools / "pg_dump", "--format=custom", f"--file={dump}", plain)
+    restored = own_name(f"yaosu_restored_{package.market}")
+    create_database(pg_server, restored)
+    target = address(pg_server, restored, OWNER).replace("+psycopg", "")
+    ran(tools / "pg_restore", "--exit-on-error", "--no-comments", f"--dbname={target}", str(dump))
+    assert contents(pg_server, restored) == contents(pg_server, database.name)
+    assert dict(contents(pg_server, restored))["public.balance"] != "[]"
+    database.reset()
+
+
+ROWS = (
+    "INSERT INTO account VALUES ('a', 'CITY', '370500', NULL, NULL, true)",
+    "INSERT INTO account VALUES ('b', 'ENTERPRISE', '370502', '91370500000000001H', NULL, false)",
+    "INSERT INTO lot VALUES ('l', 'ENERGY', 'art. 4', 'x', 'y', 'z', '370502', '2022-01-01', "
+    "false, true, false)",
+    "INSERT INTO balance VALUES ('b', 'l', 5, 2, false)",
+    "INSERT INTO hold VALUES ('h', 'SALE', 'k', 'b', 'ENERGY', 'l', 2, 2)",
+)
+
+
+def ran(*command_line: object) -> None:
+    done = subprocess.run([str(part) for part in command_line], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def contents(server: URL, name: str) -> list[tuple[str, str]]:
+    """Every table of a database, with all its rows."""
+    query = (
+        "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables "
+        "WHERE schemaname !~ '^(pg_|information_schema)' ORDER BY 1"
+    )
+    found = []
+    with superuser(server, name) as connection:
+        for (table,) in connection.execute(query.encode()).fetchall():
+            rows = f"SELECT coalesce(json_agg(t ORDER BY t::text)::text, '[]') FROM {table} t"
+            found.append((table, str(connection.execute(rows.encode()).fetchall()[0][0])))
+    return found

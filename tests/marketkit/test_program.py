@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ import httpx
 import psutil
 import psycopg
 import pytest
-from sqlalchemy.engine import URL
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy.engine import URL, make_url
 
 from databases import APP, GATEWAY, LAND, OWNER, address, create_database, own_name, superuser
 from marketkit.identity import service_token
-from marketkit.signing import Signer, verify
+from marketkit.signing import Signer, b64, verify
 from yaosu.keys import make_keys
+from yaosu.postgres import Postgres
 
 pytestmark = pytest.mark.slow
 STOPS_IN_S = 10
@@ -212,6 +215,44 @@ def test_migrations_started_at_once_are_done_once(house: House) -> None:
         assert process.returncode == 0, said
     with psycopg.connect(house.settings["YAOSU_MIGRATE_URL"].replace("+psycopg", "")) as owner:
         assert owner.execute("SELECT count(*) FROM alembic_version").fetchall() == [(1,)]
+
+
+@pytest.mark.parametrize("setting", ["fsync", "full_page_writes"])
+def test_it_does_not_start_on_a_server_that_may_lose_commits(tmp_path: Path, setting: str) -> None:
+    with Postgres(tmp_path / "postgres") as server:
+        roles = files("marketkit").joinpath("roles.sql").read_bytes()
+        url = make_url(server.url("postgres"))
+        with superuser(url, "postgres") as connection:
+            connection.execute(roles)
+        house = House(url, tmp_path)
+        house.migrate()
+        with house.running("api") as process, superuser(url, "postgres") as connection:
+            connection.execute(f"ALTER SYSTEM SET {setting} = off".encode())
+            connection.execute("SELECT pg_reload_conf()")
+            house.wait_until(lambda: house.get("/readyz").status_code == 503, process)
+            assert f"{setting}=off" in house.get("/readyz").json()["detail"]
+        with house.start("api") as refused:
+            said, _ = refused.communicate(timeout=30)
+        assert refused.returncode != 0
+        assert f"PostgreSQL may lose commits: {setting}=off" in said
+
+
+def test_a_key_that_was_replaced_does_not_start_again(migrated_house: House) -> None:
+    file = Path(migrated_house.settings["YAOSU_KEYS_DIR"]) / "signing.key"
+    old = file.read_bytes()
+    with migrated_house.running("api") as process:
+        stop(process)
+    file.write_text(b64(Ed25519PrivateKey.generate().private_bytes_raw()))
+    with migrated_house.running("api") as process:
+        keys = migrated_house.get("/v1/keys").json()["keys"]
+        assert [key["valid_until"] is None for key in keys] == [False, True]
+        assert keys[0]["kid"] == migrated_house.signer.kid
+        stop(process)
+    file.write_bytes(old)
+    with migrated_house.start("api") as refused:
+        said, _ = refused.communicate(timeout=30)
+    assert refused.returncode != 0
+    assert "was replaced by a later one" in said
 
 
 def test_production_refuses_a_clock_that_was_moved(migrated_house: House) -> None:

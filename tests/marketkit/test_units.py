@@ -99,7 +99,8 @@ def test_only_movements_are_below_nothing() -> None:
 
 def test_an_edge_says_its_form_to_the_description() -> None:
     schema = TypeAdapter[int](QuantityTce).json_schema()
-    assert schema == {"type": "string", "pattern": r"^(0|[1-9][0-9]{0,18})(\.[0-9]{1,3})?$"}
+    pattern = r"^(0|[1-9][0-9]{0,18})(\.[0-9]{1,3})?$"
+    assert schema == {"type": "string", "format": "decimal", "pattern": pattern}
     assert TypeAdapter[int](QuantityTce).dump_python(TCE.parse("1.5"), mode="json") == "1.500"
 
 
@@ -219,3 +220,9 @@ def test_a_form_is_strict_and_frozen() -> None:
             Slip.model_validate(wrong)
     with pytest.raises(ValidationError):
         Slip(count=1).count = 2  # type: ignore[misc]  # what is refused
+
+
+def test_an_instant_of_the_sun_s_time_is_written_in_utc() -> None:
+    at = datetime(1561, 9, 26, 8, 22, 24, tzinfo=UTC)
+    assert format_instant(at) == "1561-09-26T08:22:24+00:00"
+    assert format_instant(datetime(1988, 7, 1, tzinfo=UTC)) == "1988-07-01T09:00:00+09:00"

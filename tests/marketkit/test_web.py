@@ -265,3 +265,16 @@ async def test_a_defect_is_logged_once_without_what_was_sent(
     else:
         assert CANARY not in written
     assert [line["service"] for line in said] == ["toy"] * len(said)
+
+
+async def test_row_63_who_tried_what_they_may_not_is_logged(kit_house: Database) -> None:
+    trust = Trust()
+    bidder = trust.token("enterprise", sub="person-of-1")
+    async with a_client(toy_app(kit_house, trust), bidder) as client:
+        with capture_logs() as lines:
+            is_problem(await client.get("/v1/officers"), 403, "ROLE_NOT_ALLOWED")
+            is_problem(await client.get("/v1/nowhere"), 404, "ROUTE_UNKNOWN")
+    refused, unknown = (line for line in lines if line["event"] == "request")
+    assert (refused["route"], refused["status"]) == ("/v1/officers", 403)
+    assert refused["principal"].endswith("|person-of-1")
+    assert "principal" not in unknown

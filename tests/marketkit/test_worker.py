@@ -20,12 +20,16 @@ from marketkit.outbox import tell
 from marketkit.reader import reader_loops
 from marketkit.worker import (
     CHECKED,
+    CLOCK_OFFSET,
     IMBALANCE,
     RESTARTS,
+    UNSEQUENCED,
     Bells,
     Loop,
     check_ledger,
+    measure,
     pause_s,
+    relay_forever,
     standard_loops,
 )
 from toys import TOPIC, Noted, Readers, counting, counts, log_of, projection
@@ -173,6 +177,42 @@ async def test_an_imbalance_is_shown_and_logged(kit_house: Database, migrated: D
 
 
 @pytest.mark.usefixtures("gateway_toy")
+async def test_few_events_without_a_place_show_in_no_figure(kit_house: Database) -> None:
+    for told, shown in ((99, 0), (1, 100), (100, 200)):
+        for number in range(told):
+            await note(kit_house, "key", number)
+        await kit_house.run(measure, "worker")
+        assert UNSEQUENCED._value.get() == shown
+
+
+async def test_a_clock_that_was_moved_shows(kit_house: Database, migrated: Databases) -> None:
+    for moved, shown in (("-90 seconds", -90), ("0", 0)):
+        with migrated(LAND).superuser() as connection:
+            connection.execute("UPDATE house SET clock_offset = %s::interval", [moved])
+        await kit_house.run(measure, "worker")
+        assert CLOCK_OFFSET._value.get() == shown
+
+
+async def test_without_a_broker_the_relay_is_late_whether_or_not_anything_waits(
+    kit_house: Database,
+) -> None:
+    bells = Bells(kit_house)
+    assert bells.behind_s() == 0
+    dead = "127.0.0.1:1"
+    loops = [
+        Loop("bells", bells.listen_safely),
+        Loop("relay", lambda: relay_forever(kit_house, bells, dead, TOPIC, MAC_KEY)),
+    ]
+    async with running(loops):
+        await until(lambda: _is(bells.is_relay))
+        assert bells.behind_s() <= 1
+        await until(lambda: _is(bells.behind_s() >= 2))
+
+
+async def _is(fact: bool) -> bool:
+    return fact
+
+
 class TestFromOwnerToReader:
     @pytest.fixture
     def readers(self, kit_house: Database, gateway_house: Database) -> Readers:

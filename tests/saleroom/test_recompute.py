@@ -65,6 +65,7 @@ def terms(**changes: Any) -> SaleTerms:
         "bidders_min": 1,
         "deposit_ratio_bp": 2000,
         "is_dual_high_barred": True,
+        "steps_max": 20,
     }
     return SaleTerms.model_validate(said | changes)
 
@@ -120,19 +121,20 @@ class Told:
 
     @property
     def announced(self) -> SaleAnnounced:
-        instants = {name: NOON for name in Timetable.model_fields if name != "pay_days"}
+        instants = {name: NOON for name in Timetable.model_fields if name.endswith(("_at", "_by"))}
         return SaleAnnounced(
             title="公告",
             body="正文",
             seller="卖方",
             terms=self.terms,
-            timetable=Timetable(**instants, pay_days=7),
+            timetable=Timetable(**instants, pay_days=7, publicity_days=7),
             key=SaleKey(
                 public_key="",
                 key_sm3="",
                 draw_secret_sha256=sha256(SECRET).hexdigest(),
                 draw_secret_ciphertext="",
             ),
+            drilled_at=NOON,
             movements=[],
         )
 
@@ -373,3 +375,30 @@ def test_whatever_is_bid_the_result_adds_up_and_follows_again(
     assert (reason_of(told.terms, cleared, bids) is None) == bool(cleared.awards)
     assert not {one.bid_id for one in cleared.awards} & {one.bid_id for one in cleared.rejected}
     assert all(isinstance(one, AwardedStep) for one in cleared.awards)
+
+
+@pytest.mark.article("notice")
+@pytest.mark.parametrize(
+    ("steps_max", "void_code", "is_fault"),
+    [
+        (2, None, False),
+        (1, "TOO_MANY_STEPS", False),
+        (1, None, True),
+        (2, "TOO_MANY_STEPS", True),
+        (1, "DEPOSIT_NOT_CONFIRMED", False),
+    ],
+)
+def test_whether_a_bid_is_void_for_its_steps_follows_from_the_notice(
+    steps_max: int, void_code: str | None, is_fault: bool
+) -> None:
+    bid = a_bid(1, a_step("220.00", "5"), a_step("210.00", "5"), void_code=void_code)
+    told = Told([bid], terms(steps_max=steps_max))
+    assert bool(told.faults()) is is_fault
+    assert all("价位数" in fault for fault in told.faults())
+
+
+@pytest.mark.article("notice")
+def test_a_bid_void_for_its_steps_shows_them() -> None:
+    hidden = a_bid(1, a_step("220.00", "5"), void_code="TOO_MANY_STEPS")
+    bid = hidden.model_copy(update={"plaintext": None})
+    assert Told([bid], terms(steps_max=1)).faults()

@@ -18,10 +18,10 @@ from marketkit.batch import Command, Hot
 from marketkit.db import Database, Session, sql
 from marketkit.errors import Conflict, Refusal
 from marketkit.facts import Fact
-from marketkit.inbox import Reactions, Told
 from marketkit.ledger import book, open_account
 from marketkit.movements import Leg
 from marketkit.outbox import tell
+from marketkit.reactions import Reactions, Told
 from marketkit.signing import sm3
 
 KEYS = ("key-1", "key-2", "key-3")
@@ -37,7 +37,8 @@ CREATE SCHEMA copied;
 CREATE SCHEMA desk;
 CREATE TABLE desk.aggregate (key text PRIMARY KEY, number bigint NOT NULL DEFAULT 0);
 CREATE SCHEMA board;
-CREATE TABLE board.seen (key text PRIMARY KEY, event_count bigint NOT NULL, last text NOT NULL);
+CREATE TABLE board.seen (key text PRIMARY KEY, event_count bigint NOT NULL, last text NOT NULL,
+    source text NOT NULL);
 GRANT USAGE ON SCHEMA desk, board TO yaosu_market, yaosu_worker;
 GRANT ALL ON ALL TABLES IN SCHEMA desk, board TO yaosu_market, yaosu_worker;
 """
@@ -120,9 +121,11 @@ def seeing() -> Reactions:
     async def see(session: Session, told: Told[Any]) -> None:
         await sql(
             session,
-            "INSERT INTO board.seen VALUES (:key, 1, md5(:said)) ON CONFLICT (key) DO UPDATE "
+            "INSERT INTO board.seen VALUES (:key, 1, md5(:said), :source) "
+            "ON CONFLICT (key) DO UPDATE "
             "SET event_count = seen.event_count + 1, last = md5(seen.last || :said)",
             key=told.key,
+            source=told.source,
             said=f"{told.id} {told.fact.number} {told.fact.order}",
         )
 

@@ -14,8 +14,9 @@ from sqlmodel import col, select
 from builders import MAC_KEY
 from marketkit.batch import Answer, Command, Hot, StoredAnswer, Verdict, execute
 from marketkit.db import Database, Session, new_id
-from marketkit.inbox import Position, Reactions, Taken, position_of, positions_of
+from marketkit.inbox import Position, Taken, position_of, positions_of
 from marketkit.outbox import PARTITIONS, Log, Outbox, Placed, heads_of
+from marketkit.reactions import Reactions
 from marketkit.reader import Reader
 from marketkit.signing import chain_after, partition_of, same
 from seeded.desk import HOT, Order, OrderRefused, carry_out
@@ -68,8 +69,7 @@ class CarelessReader(Reader):
         return await self.house.run(lambda s: self._take_in(s, self.reactions, events), "worker")
 
     async def _apply(self, session: Session, events: Sequence[Placed]) -> None:
-        for event in events:
-            await self.reactions.apply(session, event)
+        await self.reactions.apply(session, events)
 
     async def _take_in(
         self, session: Session, reactions: Reactions, events: Sequence[tuple[Placed, bytes]]
@@ -85,7 +85,7 @@ class CarelessReader(Reader):
                 return Taken(applied, has_hole=True)
             if not self._continues(position, event):
                 return Taken(applied, is_broken_chain=True)
-            await reactions.apply(session, event)
+            await reactions.apply(session, [event])
             position.sequence, position.chain = event.sequence, event.chain
             applied += 1
         await session.flush()

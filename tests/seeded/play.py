@@ -15,8 +15,9 @@ from builders import MAC_KEY
 from marketkit.batch import Answer, Command, Hot, execute
 from marketkit.db import Database
 from marketkit.feed import Feed
-from marketkit.inbox import Reactions, is_passing
+from marketkit.inbox import is_passing
 from marketkit.kafka import Wire
+from marketkit.reactions import Reactions
 from marketkit.reader import Reader
 from marketkit.worker import relay_once, sequence_once
 from seeded.bad_wire import TOPIC, BadWire, OwnerInReach, Weather
@@ -71,7 +72,9 @@ class Play:
     def reader(self, name: str) -> Reader:
         house = self.houses[name]
         feed = Feed(house.source, TOPIC, "http://owner", lambda: "", OwnerInReach(house, self.wire))
-        reader: Reader = self.product.reader(house, feed, self.product.reactions, MAC_KEY)
+        reader: Reader = self.product.reader(
+            house, feed, self.product.reactions, MAC_KEY, {house.signer.kid: house.signer.public}
+        )
         return reader
 
     async def writer(self, name: str, batches: list[list[Order]]) -> None:

@@ -17,7 +17,7 @@ import marketkit.settings
 from contracts import catalogue
 from marketkit.db import KitTable, Table
 from marketkit.errors import Refusal
-from marketkit.inbox import Reactions
+from marketkit.reactions import Reactions
 from saleroom import schema as saleroom_schema
 from tidy.pages import coded, first_cells, section, text_of
 from tidy.tree import ROOT, module_path, parsed, place, sources

@@ -126,6 +126,39 @@ class TestASoundFile:
         assert check(tmp_path / "evidence.zip").is_sound
 
 
+class TestAKeyThatWasReplaced:
+    async def test_what_it_signed_is_verified_still(
+        self, kit_house: Database, tmp_path: Path
+    ) -> None:
+        facts = Story().facts()
+        await tell_all(kit_house, facts[:9])
+        rotated = Database(kit_house.url, kit_house.source, kit_house.market, a_signer())
+        await tell_all(rotated, facts[9:])
+        file = tmp_path / "rotated.zip"
+        await exported(rotated, file)
+        report = check(file)
+        assert faults(report) == ""
+        kids = {json.loads(line)["kid"] for line in lines(read(file)[CHECKPOINTS])}
+        assert kids == {kit_house.signer.kid, rotated.signer.kid}
+        self.lost(read(file), kit_house.signer.kid, tmp_path)
+        self.used_after(read(file), kit_house.signer.kid, tmp_path)
+        await rotated.close()
+
+    def lost(self, content: Content, kid: str, folder: Path) -> None:
+        keys = json.loads(content["keys.json"])["keys"]
+        kept = canonical({"keys": [key for key in keys if key["kid"] != kid]})
+        assert "签名无效" in faults(check(written(content | {"keys.json": kept}, folder)))
+
+    def used_after(self, content: Content, kid: str, folder: Path) -> None:
+        keys = json.loads(content["keys.json"])["keys"]
+        for key in keys:
+            if key["kid"] == kid:
+                key["valid_until"] = "2000-01-01T00:00:00+08:00"
+        sooner = canonical({"keys": keys})
+        found = faults(check(written(content | {"keys.json": sooner}, folder)))
+        assert "签于其公钥停用之后" in found
+
+
 class TestHeldCheckpoints:
     async def test_one_kept_elsewhere_lies_on_the_chains(
         self, evidence: Path, tmp_path: Path

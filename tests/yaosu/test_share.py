@@ -1,5 +1,7 @@
+import json
 import stat
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +11,19 @@ import pytest
 from builders import a_signer
 from marketkit.signing import b64, canonical, unb64
 from marketkit.units import format_instant
-from saleroom.sealing import new_key_pair, public_key_of
+from saleroom.drills import ChallengeUnreadable, Drill
+from saleroom.sealing import new_key_pair, public_key_of, unwrap, wrap
 from saleroom.shares import Opening, ShareUnreadable, open_sale_key, seal_sale
 from yaosu.client import Client, Refused, Sent
 from yaosu.secret_files import SecretFileUnsafe, read_key
-from yaosu.share import OpeningNotConfirmed, TooEarly, give_share, register_key
+from yaosu.share import (
+    DrillNotBegun,
+    OpeningNotConfirmed,
+    TooEarly,
+    answer_drill,
+    give_share,
+    register_key,
+)
 
 PAST, FUTURE = (datetime.now(UTC) + timedelta(hours=hours) for hours in (-1, 1))
 OFFICERS = {f"officer-{number}": new_key_pair() for number in range(1, 6)}
@@ -146,6 +156,83 @@ class TestGiveShare:
     async def test_a_refusal_is_told_as_it_is(self, tmp_path: Path) -> None:
         with pytest.raises(Refused, match="没有开标"):
             await give(tmp_path, Service(status=403))
+
+
+DRILL = Drill("sale-1", "drill-1")
+
+
+class Driller:
+    """A draft whose drill has begun; keeps what officer 1 answers."""
+
+    def __init__(self, status: int = 200, **changes: str) -> None:
+        self.status = status
+        self.changes = changes
+        public_key = OFFICERS["officer-1"].public_key
+        self.challenge, self.answer_sha256 = DRILL.challenge("officer-1", public_key)
+        self.answers: list[bytes] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            assert request.url.path == "/v1/energy/sales/sale-1/drills/drill-1/answers"
+            self.answers.append(unb64(json.loads(request.content)["answer"]))
+            return httpx.Response(200, json={})
+        assert request.url.path == "/v1/energy/sales/sale-1/drill"
+        said = {
+            "drill_id": "drill-1",
+            "officer_id": "officer-1",
+            "challenge": b64(self.challenge),
+        }
+        return httpx.Response(self.status, json=said | self.changes)
+
+    async def drill(self, folder: Path, officer: str = "officer-1") -> None:
+        transport = httpx.MockTransport(self)
+        async with Client("http://gateway", Sent(folder), transport) as client:
+            private_key = OFFICERS[officer].private_key
+            await answer_drill(client, "energy", "sale-1", private_key, token=token)
+
+
+class TestDrill:
+    async def test_the_answer_proves_the_key_and_carries_nothing_unwrapped(
+        self, tmp_path: Path
+    ) -> None:
+        service = Driller()
+        await service.drill(tmp_path)
+        (answer,) = service.answers
+        assert sha256(answer).digest() == service.answer_sha256
+        private_key = OFFICERS["officer-1"].private_key
+        challenge = unwrap(service.challenge, private_key, DRILL.info("officer-1"))
+        assert challenge is not None
+        assert challenge not in answer
+
+    async def test_another_s_key_answers_nothing(self, tmp_path: Path) -> None:
+        service = Driller()
+        with pytest.raises(ChallengeUnreadable):
+            await service.drill(tmp_path, "officer-2")
+        assert not service.answers
+
+    @pytest.mark.parametrize(
+        "challenge",
+        [
+            SEAL.wrapped_shares["officer-1"],
+            wrap(bytes(33), OFFICERS["officer-1"].public_key, DRILL.info("officer-1")),
+            b"",
+        ],
+        ids=["a real share", "a share's length", "nothing"],
+    )
+    async def test_what_is_no_challenge_is_not_answered(
+        self, tmp_path: Path, challenge: bytes
+    ) -> None:
+        """The service asks to open a real share as if it were a drill: the machine does not."""
+        service = Driller(challenge=b64(challenge))
+        with pytest.raises(ChallengeUnreadable):
+            await service.drill(tmp_path)
+        assert not service.answers
+
+    async def test_before_a_drill_it_says_so(self, tmp_path: Path) -> None:
+        with pytest.raises(DrillNotBegun, match="尚未开始密钥演练"):
+            await Driller(404).drill(tmp_path)
+        with pytest.raises(Refused):
+            await Driller(403).drill(tmp_path)
 
 
 class TestOfficerKey:

@@ -1,6 +1,7 @@
-"""`yaosu share`: a key officer's part in an opening, on the officer's own machine.
+"""`yaosu share`: a key officer's part in a drill and an opening, on the officer's own machine.
 
-The private key never leaves it; what is sent can be read by this opening's session only.
+The private key never leaves it; what is sent can be read by this opening's session only, and of a
+drill only a digest is sent.
 """
 
 import time
@@ -8,10 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
+import httpx
 import typer
 
 from marketkit.signing import b64, canonical, unb64, verify
 from marketkit.units import SHANGHAI
+from saleroom.drills import Drill
 from saleroom.sealing import new_key_pair, public_key_of
 from saleroom.shares import Opening, rewrap_share
 from yaosu.client import Client, Refused, Sent, Stopped, Token
@@ -40,21 +43,29 @@ def share(
     register: Annotated[
         bool, typer.Option("--register", help="登记本人公钥；私钥文件没有则生成")
     ] = False,
+    drill: Annotated[
+        bool, typer.Option("--drill", help="公告前的密钥演练：证明本人能打开封给自己的内容")
+    ] = False,
     service_key: ServiceKey = "",
     sent_folder: SentFolder = SENT_FOLDER,
 ) -> None:
-    """密钥管理员：登记公钥，或在开标时提交本人的密钥份额。"""
+    """密钥管理员：登记公钥，公告前演练，或在开标时提交本人的密钥份额。"""
 
     async def work() -> str:
         at = place_of(address)
-        if bool(at.sale_id) == register:
-            raise AddressUnreadable("提交份额须给出交易地址；登记公钥（--register）须给出市场地址")
+        if bool(at.sale_id) == register or (register and drill):
+            raise AddressUnreadable(
+                "提交份额、演练（--drill）须给出交易地址；登记公钥（--register）须给出市场地址"
+            )
         token, key = token_of(token_file), key_of(service_key)
         async with Client(at.gateway_url, Sent(sent_folder)) as client:
             if register:
                 officer = await register_key(client, at.market, key_file, token=token)
                 return f"已登记公钥，密钥管理员编号 {officer}"
             own = read_key(key_file)
+            if drill:
+                await answer_drill(client, at.market, at.sale_id, own, token=token)
+                return "已完成密钥演练；此后更换公钥须重新演练"
             await give_share(client, at.market, at.sale_id, own, token=token, service_key=key)
             return "已提交密钥份额，仅本次开标会话可解"
 
@@ -63,6 +74,10 @@ def share(
 
 class TooEarly(Stopped):
     """By the officer's own clock the sale is not closed yet."""
+
+
+class DrillNotBegun(Stopped):
+    """Nobody has begun a drill of this sale, or this officer has no part in it."""
 
 
 class OpeningNotConfirmed(Stopped):
@@ -95,6 +110,33 @@ def own_key(key_file: Path) -> bytes:
     if not key_file.exists():
         write_key(key_file, new_key_pair().private_key)
     return read_key(key_file)
+
+
+async def answer_drill(
+    client: Client, market: str, sale_id: str, private_key: bytes, *, token: Token
+) -> dict[str, Any]:
+    """Open this officer's challenge in a sale's drill, and send the digest that proves it.
+
+    Raises:
+        DrillNotBegun: There is none, or none for this officer.
+        ChallengeUnreadable: The challenge is not for this key, or is none.
+        Refused: The service does not take it.
+    """
+    try:
+        found = await client.get(f"/v1/{market}/sales/{sale_id}/drill", token=token)
+    except Refused as refused:
+        if refused.status != httpx.codes.NOT_FOUND:
+            raise
+        raise DrillNotBegun(f"本场交易尚未开始密钥演练：{refused}") from None
+    drill, officer = Drill(sale_id, found["drill_id"]), found["officer_id"]
+    answer = drill.answer(unb64(found["challenge"]), private_key=private_key, officer=officer)
+    answered: dict[str, Any] = await client.post(
+        f"/v1/{market}/sales/{sale_id}/drills/{drill.drill_id}/answers",
+        {"answer": b64(answer)},
+        key=f"drill/{drill.drill_id}/{officer}",
+        token=token,
+    )
+    return answered
 
 
 async def give_share(

@@ -102,6 +102,7 @@ async def test_an_account_says_what_it_holds_of_each_asset(books: Office) -> Non
                 "unit": "tce",
                 "posted": "250.500",
                 "held": "0.000",
+                "pledged": "0.000",
                 "available": "250.500",
             }
         ],

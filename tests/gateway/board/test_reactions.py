@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -13,13 +14,14 @@ from contracts import sale as told
 from contracts.catalogue import event_types, facts_of
 from databases import rows
 from gateway.board.reactions import REACTIONS
-from marketkit.db import Database
+from marketkit.db import Database, Session
 from marketkit.facts import Fact
+from marketkit.inbox import rebuild
 from marketkit.movements import Leg, Movement, fold
 from marketkit.outbox import Placed
 from marketkit.units import Form, format_instant
 from sale_story import SALE, Story
-from told_board import EMISSION, Teller, digest_after, dump, forget, hear, interleaved
+from told_board import EMISSION, ENERGY, Teller, digest_after, dump, forget, hear, interleaved
 
 BUYER = f"enterprise:{a_uscc(1)}:2205-370502-04-01-000001"
 # What is told before an opening of those who take part; it may leave no trace.
@@ -153,6 +155,34 @@ def everything(house: Database) -> list[Placed]:
         *energy_side.events([*Story().facts(), *to_the_end(), *aside()]),
         *emission_side.events(others),
     ]
+
+
+async def emptied(source: str, session: Session) -> None:
+    await rebuild(session, REACTIONS, source, 1)
+
+
+async def test_one_source_is_rebuilt_and_the_other_s_rows_stay_as_they_are(
+    gateway_house: Database,
+) -> None:
+    events = everything(gateway_house)
+    await hear(gateway_house, events)
+    before = await dump(gateway_house)
+    for source, other in ((ENERGY, EMISSION), (EMISSION, ENERGY)):
+        await gateway_house.run(partial(emptied, source), "worker")
+        without = await dump(gateway_house)
+        assert source not in without
+        assert without.count(other) == before.count(other) > 0
+        await hear(gateway_house, [event for event in events if event.source == source])
+        assert await dump(gateway_house) == before
+
+
+async def test_every_row_of_the_projections_names_its_source(gateway_house: Database) -> None:
+    query = (
+        "SELECT table_name FROM information_schema.tables t WHERE table_schema = 'projection' "
+        "AND NOT EXISTS (SELECT FROM information_schema.columns c WHERE c.table_schema = "
+        "t.table_schema AND c.table_name = t.table_name AND c.column_name = 'source')"
+    )
+    assert await rows(gateway_house, query) == []
 
 
 async def test_the_order_in_which_keys_come_makes_no_difference(gateway_house: Database) -> None:

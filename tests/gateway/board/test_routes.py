@@ -8,7 +8,8 @@ import pytest
 from prometheus_client import generate_latest
 from structlog.testing import capture_logs
 
-from builders import Trust, a_client
+from builders import Trust, a_client, a_project_code, a_uscc
+from contracts import holdings
 from contracts import sale as told
 from databases import rows
 from gateway.board.routes import routes
@@ -16,6 +17,7 @@ from gateway_site import EMISSION, SOURCES
 from marketkit.checkpoint import sign_checkpoint
 from marketkit.db import Database
 from marketkit.facts import Fact
+from marketkit.movements import Movement
 from marketkit.web import create_app
 from sale_story import SALE, Story
 from told_board import ENERGY, Teller
@@ -116,6 +118,60 @@ async def test_holdings_are_told_by_region_and_asset_and_by_nobodys_name(
         }
     ]
     assert "province:ENERGY" not in answer.text
+
+
+def held_by(number: int, quantity: str, lot: str = "lot-1") -> list[tuple[str, Fact]]:
+    """An enterprise's account is opened, and quota issued to it."""
+    uscc = a_uscc(number)
+    account = f"enterprise:{uscc}:ENERGY"
+    opened = holdings.AccountOpened(
+        account=account, owner_kind="ENTERPRISE", region_code="370502",
+        uscc=uscc, project_code=a_project_code(number),
+    )  # fmt: skip
+    legs = [("issuance:ENERGY", f"-{quantity}"), (account, quantity)]
+    moved = [
+        Movement(account=of, asset="ENERGY", lot=lot, posted=posted, held="0.000")
+        for of, posted in legs
+    ]
+    issuance = holdings.AccountOpened(
+        account="issuance:ENERGY", owner_kind="ISSUANCE", region_code="370500"
+    )
+    first: list[tuple[str, Fact]] = [(issuance.account, issuance)] if number == 1 else []
+    issued = story_issue().model_copy(update={"movements": moved})
+    return [*first, (account, opened), (lot, issued)]
+
+
+def story_issue() -> holdings.QuotaIssued:
+    return next(f for _, f in Story().facts() if isinstance(f, holdings.QuotaIssued))
+
+
+async def test_an_enterprise_sees_what_it_holds_and_nobody_else_s(
+    gateway_house: Database, teller: Teller
+) -> None:
+    trust = Trust()
+    app = create_app(gateway_house, trust.verifier, "gateway", [routes(SOURCES)])
+
+    async def own(*roles: str, **claims: str) -> httpx.Response:
+        token = trust.token(*roles, **claims) if roles else ""
+        async with a_client(app, token) as client:
+            return await client.get("/v1/board/holdings/own")
+
+    enterprise = {"region_code": "", "uscc": a_uscc(1)}
+    assert (await own("enterprise", **enterprise)).json()["as_of"] is None
+    await teller.tell([*held_by(1, "12.500"), *held_by(2, "7.000", "lot-2")])
+    answer = (await own("enterprise", **enterprise)).json()
+    (line,) = answer["holdings"]
+    assert (line["posted"], line["held"], line["available"]) == ("12.500", "0.000", "12.500")
+    assert (line["account"], line["lot"]) == (f"enterprise:{a_uscc(1)}:ENERGY", "lot-1")
+    assert line["project_code"] == a_project_code(1)
+    assert answer["as_of"] == line["as_of"]
+    assert {source["market"] for source in answer["sources"]} == {"energy", "emission"}
+    for uscc in (a_uscc(3), "", "%", "*"):
+        other = await own("enterprise", region_code="370500", uscc=uscc)
+        assert (other.status_code, other.json()["holdings"]) == (200, [])
+    assert (await own()).status_code == 401
+    for role in ("bureau_officer", "trading_center", "county_officer", "auditor"):
+        assert (await own(role, uscc=a_uscc(1))).status_code == 403
 
 
 async def test_lists_go_by_page_and_filter(board: httpx.AsyncClient, teller: Teller) -> None:

@@ -7,11 +7,13 @@ from typing import Any
 import httpx
 import pytest
 
-from builders import Trust, a_client
+from builders import NOON, Trust, a_client
+from contracts import escrow
 from contracts import sale as told
 from gateway.board.routes import routes
 from marketkit.db import Database
 from marketkit.facts import Fact
+from marketkit.movements import Leg, Movement
 from marketkit.units import format_instant
 from marketkit.web import create_app
 from sale_story import SALE, Story
@@ -60,7 +62,7 @@ async def tell_confirmed(teller: Teller) -> None:
 
 def later(days: int) -> told.Timetable:
     planned = Story().announced([]).timetable
-    names = [name for name in told.Timetable.model_fields if name != "pay_days"]
+    names = [name for name in told.Timetable.model_fields if not name.endswith("_days")]
     moved = {name: getattr(planned, name) + timedelta(days=days) for name in names}
     return planned.model_copy(update=moved)
 
@@ -150,3 +152,103 @@ async def test_who_accepts_a_correction_does_not_show(
     accepted = told.CorrectionAccepted(registration_id="registration-1", correction=1)
     await tell(teller, accepted)
     assert await shown(board) == before
+
+
+REVERSED = {"registration_id": "registration-1", "document_no": "东公资〔2022〕7号"}
+
+
+async def test_a_deposit_taken_back_does_not_show_before_the_opening(
+    board: httpx.AsyncClient, teller: Teller
+) -> None:
+    await tell_notice(teller)
+    before = await shown(board)
+    await tell(teller, escrow.DepositReversed.model_validate(REVERSED))
+    assert await shown(board) == before
+    await teller.tell(Story().facts()[NOTICE:])
+    steps = {step["kind"]: step for step in (await shown(board))["steps"]}
+    assert steps["sale.deposit_reversed"]["note"] == "文号东公资〔2022〕7号"
+
+
+async def test_a_payment_taken_back_shows_with_its_document(
+    board: httpx.AsyncClient, teller: Teller
+) -> None:
+    await tell_confirmed(teller)
+    taken_back = escrow.PaymentReversed.model_validate(REVERSED | {"amount_yuan": "1.00"})
+    await tell(teller, told.SalePaid(registration_id="registration-1"), taken_back)
+    found = (await shown(board, "/settlements"))["settlements"]
+    states = {one["bidder_name"]: one["state"] for one in found}
+    assert states == {"示例企业1": "SIGNED", "示例企业2": "CONFIRMED"}
+    step = (await shown(board))["steps"][-1]
+    assert (step["kind"], step["note"]) == ("payment.reversed", "文号东公资〔2022〕7号")
+    assert step["bidder_name"] == "示例企业1"
+
+
+async def test_a_forfeit_s_receipt_is_a_step(board: httpx.AsyncClient, teller: Teller) -> None:
+    await tell_confirmed(teller)
+    remitted = {
+        "registration_id": "registration-1",
+        "amount_yuan": "160000.00",
+        "treasury_receipt_no": "国库1",
+    }
+    await tell(teller, escrow.ForfeitRemitted.model_validate(remitted))
+    assert kinds(await shown(board))[-1] == "forfeit.remitted"
+
+
+async def test_a_reversed_delivery_is_paid_again_and_says_by_which_document(
+    board: httpx.AsyncClient, teller: Teller
+) -> None:
+    await tell_confirmed(teller)
+    winner, account = "registration-1", "enterprise:x:y"
+
+    def moved(quantity: int, held: int = 0) -> list[Movement]:
+        return [
+            Movement.of(Leg("province:ENERGY", "ENERGY", "lot-1", -quantity, held - quantity)),
+            Movement.of(Leg(account, "ENERGY", "lot-1", quantity, 0)),
+        ]
+
+    await tell(teller, told.SaleDelivered(registration_id=winner), told.SaleSettled())
+    assert (await shown(board))["state"] == "SETTLED"
+    reversed_ = told.DeliveryReversed(
+        registration_id=winner,
+        account=account,
+        quantity="4000.000",
+        asset="ENERGY",
+        document_no="鲁发改冲〔2022〕1号",
+        reason="划入有误",
+        movements=moved(-4_000_000),
+    )
+    await tell(teller, reversed_)
+    found = await shown(board)
+    assert found["state"] == "CONFIRMED"
+    step = found["steps"][-1]
+    assert (step["kind"], step["note"]) == (
+        "sale.delivery_reversed",
+        "鲁发改冲〔2022〕1号：划入有误",
+    )
+    assert step["bidder_name"] == "示例企业1"
+    contracts = (await shown(board, "/settlements"))["settlements"]
+    assert [one["state"] for one in contracts if one["bidder_name"] == "示例企业1"] == ["PAID"]
+    await tell(teller, told.SaleDelivered(registration_id=winner))
+    contracts = (await shown(board, "/settlements"))["settlements"]
+    assert [one["state"] for one in contracts if one["bidder_name"] == "示例企业1"] == ["DELIVERED"]
+
+
+async def test_a_sale_announced_again_and_the_one_before_name_each_other(
+    board: httpx.AsyncClient, teller: Teller
+) -> None:
+    await tell_notice(teller)
+    again = Story().announced([]).model_copy(update={"follows_sale_id": SALE})
+    await teller.tell([("02SALE", again)])
+    assert (await shown(board))["followed_by"] == ["02SALE"]
+    assert (await shown(board))["follows_sale_id"] is None
+    found = (await board.get("/v1/board/sales/02SALE")).json()
+    assert (found["follows_sale_id"], found["followed_by"]) == (SALE, [])
+    assert found["drilled_at"] == format_instant(NOON - timedelta(days=1))
+    news = (await board.get("/v1/board/announcements")).json()["announcements"]
+    assert [(one["kind"], one["follows_sale_id"]) for one in news] == [
+        ("SALE_AGAIN", SALE),
+        ("SALE", None),
+    ]
+    feed = (await board.get("/v1/board/announcements.atom")).text
+    assert feed.count('rel="related"') == 1
+    assert f"/sales/{SALE}" in feed

@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx
 import pytest
@@ -50,6 +51,7 @@ class Owner:
         router = APIRouter()
         _add_things(router)
         _add_bids(router)
+        _add_files(router)
         self.app = create_app(house, trust.verifier, "owner", [router])
         add_documents(self.app, self.app)
         self.calls: list[str] = []
@@ -99,6 +101,12 @@ def _add_bids(router: APIRouter) -> None:
     @router.post("/v1/trials/{name}", **open_to("anyone"))
     async def try_rule(name: str) -> str:
         return name
+
+
+def _add_files(router: APIRouter) -> None:
+    @router.post("/v1/bank-files", tags=["quiet", "upload"], **open_to("trading_center"))
+    async def take_file(request: Request) -> dict[str, Any]:
+        return {"size": len(await request.body()), "type": request.headers["content-type"]}
 
 
 @pytest.fixture
@@ -212,7 +220,7 @@ async def test_the_address_goes_on_as_it_was_written(gateway: httpx.AsyncClient)
     [
         ("GET", "/v1/energy/secrets"),
         ("GET", "/v1/energy/none"),
-        ("DELETE", "/v1/energy/things/x"),
+        ("DELETE", "/v1/energy/secrets"),
         ("GET", "/v1/energy/../secrets"),
         ("GET", "/v1/energy/things/%2e%2e/secrets"),
         ("GET", "/v1/energy/openapi.json"),
@@ -225,6 +233,16 @@ async def test_what_is_not_public_is_nowhere(
 ) -> None:
     answer = await gateway.request(method, path)
     assert (answer.status_code, answer.json()["code"]) == (404, "ROUTE_UNKNOWN")
+    assert set(owner.calls) <= {"/openapi.json"}
+
+
+@pytest.mark.parametrize("method", ["DELETE", "PUT", "OPTIONS", "HEAD", "TRACE"])
+async def test_a_method_the_service_does_not_offer_is_refused_by_name(
+    gateway: httpx.AsyncClient, owner: Owner, method: str
+) -> None:
+    answer = await gateway.request(method, "/v1/energy/things/x")
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == "GET"
     assert set(owner.calls) <= {"/openapi.json"}
 
 
@@ -386,3 +404,16 @@ async def test_a_code_is_explained_by_whoever_gives_it(upstream: Upstream) -> No
     assert await title_of([upstream], "ROUTE_UNKNOWN") == "没有这个地址"
     assert await title_of([upstream], "NO_SUCH_CODE") is None
     assert await title_of([], "NO_SUCH_CODE") is None
+
+
+async def test_a_file_goes_to_its_owner_as_it_is(gateway: httpx.AsyncClient, trust: Trust) -> None:
+    body = b"\xef\xbb\xbf" + b"x" * 1_000_000
+    headers = {"Authorization": f"Bearer {trust.token()}", "Content-Type": "text/csv"}
+    answer = await gateway.post("/v1/energy/bank-files", content=body, headers=headers)
+    assert answer.status_code == 200, answer.text
+    assert answer.json() == {"size": len(body), "type": "text/csv"}
+    elsewhere = await gateway.post("/v1/energy/things", content=body, headers=headers)
+    assert elsewhere.status_code == 413
+    unknown = headers | {"Authorization": "Bearer forged"}
+    nobody = await gateway.post("/v1/energy/bank-files", content=body, headers=unknown)
+    assert nobody.status_code == 401

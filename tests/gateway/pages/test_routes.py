@@ -9,6 +9,7 @@ import pytest
 from builders import NOON, Trust, a_client
 from contracts import sale as told
 from gateway.pages.routes import routes
+from gateway_site import no_proof
 from marketkit.db import Database
 from marketkit.facts import Fact
 from marketkit.units import TCE, format_instant
@@ -53,7 +54,7 @@ async def site(gateway_house: Database) -> AsyncIterator[httpx.AsyncClient]:
     async def title_of(code: str) -> str | None:
         return {"BIDDING_CLOSED": "报价已截止"}.get(code)
 
-    pages = routes({"energy": ENERGY}, title_of)
+    pages = routes({"energy": ENERGY}, title_of, no_proof)
     async with a_client(create_app(gateway_house, Trust().verifier, "gateway", [pages])) as client:
         yield client
 

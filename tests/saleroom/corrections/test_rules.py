@@ -36,6 +36,7 @@ PLANNED = Timetable(
     deposit_due_at=DEPOSIT_DUE,
     opens_by=OPENS_BY,
     pay_days=7,
+    publicity_days=7,
 )
 
 
@@ -86,7 +87,13 @@ def test_a_correction_takes_no_time_from_anybody(days: dict[str, int]) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"floor_price_yuan": "300.00"}, {"supply": "1.000"}, {"tie_rule": "RANDOM"}, {"pay_days": 30}],
+    [
+        {"floor_price_yuan": "300.00"},
+        {"supply": "1.000"},
+        {"tie_rule": "RANDOM"},
+        {"pay_days": 30},
+        {"publicity_days": 28},
+    ],
     ids=str,
 )
 def test_terms_that_decide_what_a_bid_is_worth_do_not_change(changes: dict[str, Any]) -> None:

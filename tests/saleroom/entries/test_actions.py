@@ -11,12 +11,12 @@ from builders import a_uscc
 from databases import rows
 from marketkit.db import Database
 from marketkit.errors import InputInvalid
+from saleroom.bookings.rules import BankSerialUsed
 from saleroom.entries import actions
 from saleroom.entries.actions import RegistrationOut
 from saleroom.entries.rules import (
     AlreadyReconciled,
     AlreadyRegistered,
-    BankSerialUsed,
     DepositAlreadyRecorded,
     DepositAmountWrong,
     DepositLate,

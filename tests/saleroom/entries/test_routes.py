@@ -8,6 +8,7 @@ from prometheus_client import REGISTRY
 from builders import a_project_code, a_uscc
 from databases import rows
 from marketkit.db import Database
+from saleroom.bookings.rules import is_sub_account
 from saleroom.entries.routes import routes
 from toy_market import CLOSES, OPENS, Doors, Room
 
@@ -124,3 +125,24 @@ async def test_no_metric_counts_registrations(room: Room, doors: Doors) -> None:
         sample.labels.get("route") for metric in REGISTRY.collect() for sample in metric.samples
     }
     assert not [route for route in routes_measured if route and route.startswith(OWN)]
+
+
+async def test_a_sub_account_is_told_to_its_own_and_to_who_books_money(
+    room: Room, doors: Doors
+) -> None:
+    entered = await room.register(1)
+    assert is_sub_account(entered.sub_account or "")
+    sale = f"/v1/sales/{room.sale_id}"
+    own = await doors.send("GET", f"{sale}/registration", token=doors.token("enterprise"))
+    assert own.json()["sub_account"] == entered.sub_account
+    for role, seen in (("trading_center", entered.sub_account), ("bureau_officer", None)):
+        listed = await doors.send("GET", f"{sale}/registrations", token=doors.token(role))
+        (one,) = listed.json()["items"]
+        assert one["sub_account"] == seen
+    judged = await doors.send(
+        "POST",
+        f"{sale}/registrations/{entered.registration_id}/qualifications",
+        {"verdict": "QUALIFIED"},
+        token=doors.token("bureau_officer"),
+    )
+    assert judged.json()["sub_account"] is None

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from builders import a_caller, a_lot, an_issue
+from builders import a_lot, an_issue
 from databases import rows
 from marketkit.db import Database, Session
 from marketkit.errors import InputInvalid
 from marketkit.ledger import InsufficientFreeQuantity
 from marketkit.signing import b64, sm3
 from saleroom.notices import actions
-from saleroom.notices.actions import OfficerIn, OfficerOut, ReasonIn, SaleRef
+from saleroom.notices.actions import ReasonIn, SaleRef
 from saleroom.notices.rules import (
     FairReviewMissing,
     SaleStateNotAllowed,
@@ -21,7 +21,6 @@ from saleroom.notices.rules import (
     TermsOutOfBounds,
     TimetableWrong,
 )
-from saleroom.sealing import PublicKeyUnusable, new_key_pair
 from saleroom.shares import KeyOfficersWrong, join_shares, unwrap_share
 from toy_market import (
     ANNOUNCED,
@@ -157,7 +156,10 @@ async def test_a_refused_announcement_changes_nothing(
     await room.draft()
     draft = a_draft(**({"key_officers": list(room.officers)} | changes))
     sale = await room.house.run(lambda s: actions.draft_sale(s, TOY, draft))
-    room.at(ANNOUNCED).sale_id = sale.sale_id
+    room.sale_id = sale.sale_id
+    if draft.key_officers:
+        await room.drill()
+    room.at(ANNOUNCED)
     before = await kinds(room.house)
     with pytest.raises(refusal):
         await run(room, announce)
@@ -191,8 +193,8 @@ async def test_supply_out_of_barred_lots_bars_dual_high_buyers(room: Room) -> No
     await room.house.run(
         lambda s: an_issue(s, 10_000_000, STORE, lot=a_lot(is_dual_high_barred=True))
     )
-    room.at(ANNOUNCED)
-    await run(room, announce)
+    await room.drill()
+    await room.announce_draft()
     assert (await room.sale()).is_dual_high_barred
     assert (await events_of(room.house))[-1]["data"]["terms"]["is_dual_high_barred"] is True
 
@@ -201,6 +203,7 @@ async def test_supply_out_of_barred_lots_bars_dual_high_buyers(room: Room) -> No
 @pytest.mark.parametrize("step", STEPS)
 async def test_each_step_is_allowed_in_its_states_only(room: Room, step: str, state: str) -> None:
     await room.draft()
+    await room.drill()
     await put_sale(room.house, state)
     room.at(ANNOUNCED)
     action, allowed = STEPS[step]
@@ -258,7 +261,8 @@ async def test_the_clock_opens_and_closes_a_sale_at_its_very_instant(room: Room)
             await room.house.run(actions.advance_due, "worker")
         assert (await room.sale()).state == state
     assert await kinds(room.house) == [
-        "sale.drafted", "sale.announced", "sale.opened_for_bids", "sale.closed",
+        "sale.drafted", "sale.drill_begun", *["sale.drill_answered"] * 5,
+        "sale.announced", "sale.opened_for_bids", "sale.closed",
     ]  # fmt: skip
 
 
@@ -279,6 +283,7 @@ async def test_ten_clocks_tell_each_step_once(room: Room) -> None:
 
 async def test_an_announcement_asked_for_five_times_at_once_happens_once(room: Room) -> None:
     await room.draft()
+    await room.drill()
     room.at(ANNOUNCED)
     outcomes = await asyncio.gather(
         *(run(room, announce) for _ in range(5)), return_exceptions=True
@@ -288,35 +293,3 @@ async def test_an_announcement_asked_for_five_times_at_once_happens_once(room: R
     assert (await kinds(room.house)).count("sale.announced") == 1
     (row,) = await rows(room.house, "SELECT sum(held) AS held FROM balance")
     assert row.held == 10_000_000
-
-
-async def register(room: Room, sub: str, public_key: str) -> OfficerOut:
-    caller = a_caller("key_officer", sub=sub)
-    form = OfficerIn(public_key=public_key)
-    return await room.house.run(lambda s: actions.register_key_officer(s, caller, form))
-
-
-async def test_a_key_officer_has_one_key_and_one_id(room: Room) -> None:
-    keys = [b64(new_key_pair().public_key) for _ in range(2)]
-    first = await register(room, "a", keys[0])
-    again = await register(room, "a", keys[1])
-    other = await register(room, "b", keys[0])
-    assert first.officer_id == again.officer_id != other.officer_id
-    assert again.public_key == keys[1]
-
-
-async def test_five_first_registrations_at_once_are_one_officer(room: Room) -> None:
-    key = b64(new_key_pair().public_key)
-    known = await asyncio.gather(*(register(room, "a", key) for _ in range(5)))
-    assert len({one.officer_id for one in known}) == 1
-
-
-@pytest.mark.parametrize(
-    ("public_key", "refusal"),
-    [("?", InputInvalid), ("", PublicKeyUnusable), (b64(bytes(32)), PublicKeyUnusable)],
-)
-async def test_a_key_nothing_can_be_wrapped_to_is_refused(
-    room: Room, public_key: str, refusal: type[Exception]
-) -> None:
-    with pytest.raises(refusal):
-        await register(room, "a", public_key)

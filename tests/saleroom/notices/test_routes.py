@@ -6,16 +6,16 @@ import pytest
 
 from databases import rows
 from marketkit.db import Database
-from marketkit.signing import b64
 from saleroom.endings.routes import routes as endings
 from saleroom.notices.routes import routes
+from saleroom.officers.routes import routes as officers
 from saleroom.openings.routes import routes as openings
-from saleroom.sealing import new_key_pair
 from saleroom.settlements.routes import routes as settlements
 from toy_market import ANNOUNCED, DAY, OPENS, Doors, Room, a_draft
 
 COMMANDS: dict[str, Any] = {
     "/v1/sales": a_draft().model_dump(mode="json"),
+    "/v1/sales/{sale}/drills": None,
     "/v1/sales/{sale}/announcements": None,
     "/v1/sales/{sale}/suspensions": {"reason": "设备检修"},
     "/v1/sales/{sale}/resumptions": None,
@@ -37,7 +37,7 @@ def room(energy_house: Database) -> Room:
 
 @pytest.fixture
 def doors(room: Room) -> Doors:
-    return Doors.of(room.house, routes, openings, settlements, endings)
+    return Doors.of(room.house, routes, officers, openings, settlements, endings)
 
 
 @pytest.mark.parametrize("path", COMMANDS)
@@ -54,16 +54,6 @@ async def test_only_the_city_s_trading_centre_conducts_a_sale(
     answer = await doors.send("POST", address, body, token=county)
     assert (answer.status_code, answer.json()["code"]) == (403, "REGION_NOT_ALLOWED")
     assert await rows(room.house, "SELECT count(*) FROM outbox") == before
-
-
-async def test_only_a_key_officer_registers_a_key(doors: Doors) -> None:
-    body = {"public_key": b64(new_key_pair().public_key)}
-    assert await doors.refusals("POST", "/v1/key-officers", "key_officer", body) == {
-        "UNAUTHENTICATED", "ROLE_NOT_ALLOWED",
-    }  # fmt: skip
-    answer = await doors.send("POST", "/v1/key-officers", body, token=doors.token("key_officer"))
-    assert answer.status_code == 200
-    assert answer.json()["public_key"] == body["public_key"]
 
 
 async def test_a_draft_has_an_address_and_is_nobody_else_s(room: Room, doors: Doors) -> None:
@@ -154,6 +144,7 @@ async def test_a_malformed_draft_is_refused(doors: Doors, changes: dict[str, Any
 
 async def test_an_announcement_sent_again_is_answered_again(room: Room, doors: Doors) -> None:
     await room.draft()
+    await room.drill()
     room.at(ANNOUNCED)
     center = doors.token("trading_center")
     address = f"/v1/sales/{room.sale_id}/announcements"

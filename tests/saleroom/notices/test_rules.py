@@ -10,11 +10,16 @@ from energy_trade.policy import policy_on
 from marketkit.errors import InputInvalid
 from marketkit.units import day_of
 from saleroom.notices.rules import (
+    DrillNotPassed,
     FairReview,
     FairReviewMissing,
+    FollowedQuantityExceeded,
+    FollowedSaleWrong,
     Notice,
     TermsOutOfBounds,
     TimetableWrong,
+    check_drill,
+    check_follows,
     check_notice,
     check_order,
     quantity_minor,
@@ -46,7 +51,9 @@ NOTICE = Notice(
     purchase_limit_minor=None,
     bidders_min=1,
     deposit_ratio_bp=2_000,
+    deposit_interest_bp=0,
     pay_days=7,
+    publicity_days=7,
     registration_closes_at=REGISTRATION_CLOSES,
     opens_at=OPENS,
     closes_at=CLOSES,
@@ -68,8 +75,11 @@ def check(**changes: Any) -> None:
         {"floor_fen": 200_000},
         {"deposit_ratio_bp": 1_000},
         {"deposit_ratio_bp": 3_000},
+        {"deposit_interest_bp": 200},
         {"bidders_min": 10},
         {"pay_days": 30},
+        {"publicity_days": 7},
+        {"publicity_days": 28},
         {"purchase_limit_minor": 10_000_000},
         {"purchase_limit_minor": 1_000},
         {"tie_rule": "PRO_RATA", "price_rule": "PAY_AS_BID", "undersubscribed": "CANCEL"},
@@ -94,8 +104,11 @@ def test_a_notice_within_its_bounds_may_be_announced(changes: dict[str, Any]) ->
         ({"floor_fen": 200_001}, "art. 5"),
         ({"deposit_ratio_bp": 999}, "art. 5"),
         ({"deposit_ratio_bp": 3_001}, "art. 5"),
+        ({"deposit_interest_bp": 201}, "art. 5"),
         ({"bidders_min": 11}, "art. 5"),
         ({"pay_days": 31}, "art. 5"),
+        ({"publicity_days": 6}, "art. 5"),
+        ({"publicity_days": 29}, "art. 5"),
         ({"purchase_limit_minor": 999}, "notice"),
         ({"purchase_limit_minor": 20_000_000}, "art. 5"),
         ({"lot_minor": 3_000}, "notice"),
@@ -191,3 +204,30 @@ def test_a_quantity_its_unit_cannot_say_is_no_quantity(asset: str, text: str) ->
 def test_a_quantity_is_read_in_the_minor_unit_of_its_asset() -> None:
     assert quantity_minor("ENERGY", "1234.567") == 1_234_567
     assert quantity_minor("COAL", "0.001") == 1
+
+
+@pytest.mark.article("notice")
+def test_a_drill_is_passed_when_the_last_of_the_five_has_answered() -> None:
+    answered = [ANNOUNCED - TICK * number for number in range(5)]
+    assert check_drill(answered) == ANNOUNCED
+    for number in range(5):
+        with pytest.raises(DrillNotPassed):
+            check_drill([None if at == number else one for at, one in enumerate(answered)])
+
+
+@pytest.mark.article("notice")
+@pytest.mark.parametrize(
+    ("supply_minor", "is_alike", "left_minor", "refusal"),
+    [
+        (1, False, 10, FollowedSaleWrong),
+        (11, True, 10, FollowedQuantityExceeded),
+        (1, True, 0, FollowedQuantityExceeded),
+        (1, True, -5, FollowedQuantityExceeded),
+    ],
+)
+def test_what_may_not_follow(
+    supply_minor: int, is_alike: bool, left_minor: int, refusal: type[Exception]
+) -> None:
+    check_follows(10, is_alike=True, left_minor=10)
+    with pytest.raises(refusal):
+        check_follows(supply_minor, is_alike=is_alike, left_minor=left_minor)

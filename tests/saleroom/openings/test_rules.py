@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from builders import a_project_code
+from contracts.sale import RevealedBid
 from marketkit.signing import sm3
 from marketkit.units import TCE
 from saleroom.openings.rules import (
@@ -42,8 +43,18 @@ def standing(**changes: Any) -> Standing:
     return Standing(**said | changes)
 
 
+def told(bid: Standing, steps_max: int = 20) -> RevealedBid:
+    return reveal(
+        bid,
+        private_key=KEY.private_key,
+        unit=TCE,
+        deposit_due_at=DEPOSIT_DUE,
+        steps_max=steps_max,
+    )
+
+
 def void_code(bid: Standing) -> str | None:
-    return reveal(bid, private_key=KEY.private_key, unit=TCE, deposit_due_at=DEPOSIT_DUE).void_code
+    return told(bid).void_code
 
 
 def sealed(plaintext: bytes, **changes: Any) -> SealedBid:
@@ -72,7 +83,7 @@ def test_a_sale_may_be_opened_until_just_before_opens_by() -> None:
 
 
 def test_a_good_bid_is_told_without_its_padding() -> None:
-    found = reveal(standing(), private_key=KEY.private_key, unit=TCE, deposit_due_at=DEPOSIT_DUE)
+    found = told(standing())
     assert found.void_code is None
     assert found.plaintext is not None
     assert found.plaintext.startswith('{"steps":[{"price_yuan":"226.50"')
@@ -95,7 +106,7 @@ def test_a_bid_is_void_for_its_bidder(changes: dict[str, Any], code: str | None)
     bid = standing(**changes)
     assert void_code(bid) == code
     # What it says is told all the same.
-    found = reveal(bid, private_key=KEY.private_key, unit=TCE, deposit_due_at=DEPOSIT_DUE)
+    found = told(bid)
     assert found.plaintext is not None
 
 
@@ -123,5 +134,22 @@ def test_its_bidder_voids_a_bid_before_itself_does() -> None:
 @pytest.mark.parametrize("plaintext", [b"\xff", b"a\0b"])
 def test_what_is_no_text_is_not_told(plaintext: bytes) -> None:
     bid = standing(sealed=sealed(plaintext.ljust(4096)))
-    found = reveal(bid, private_key=KEY.private_key, unit=TCE, deposit_due_at=DEPOSIT_DUE)
+    found = told(bid)
     assert found.plaintext is None
+
+
+@pytest.mark.article("notice")
+@pytest.mark.parametrize(("steps_max", "code"), [(2, None), (1, "TOO_MANY_STEPS")])
+def test_a_bid_of_more_steps_than_the_notice_allows_is_void(
+    steps_max: int, code: str | None
+) -> None:
+    found = told(standing(), steps_max)
+    assert found.void_code == code
+    # What it says is told all the same: anyone can count.
+    assert found.plaintext is not None
+    assert found.plaintext.count("price_yuan") == 2
+
+
+def test_its_deposit_voids_a_bid_before_its_steps_do() -> None:
+    found = told(standing(booked_at=DEPOSIT_DUE + TICK), 1)
+    assert found.void_code == "DEPOSIT_NOT_CONFIRMED"

@@ -16,7 +16,7 @@ from saleroom.markets import Market
 from saleroom.papers import actions
 from saleroom.papers.rules import DealNotConfirmed, DepositNotBooked, Facts, PaperUnknown, digest
 from stories import Story, a_step
-from toy_market import CLOSES, DAY, OPENS, TOY, bidder
+from toy_market import CONFIRMS, DAY, OPENS, TOY, bidder
 
 Finding = Callable[[Session, Market, str, str], Awaitable[Facts]]
 OF_A_DEAL = pytest.mark.parametrize("find", [actions.deal_confirmation, actions.payment_notice])
@@ -143,8 +143,8 @@ class TestThePapersOfADeal:
         ]
         assert (told["quantity"], told["amount_yuan"]) == ("4000.000", "880000.00")
         assert told["amount_in_words"] == "捌拾捌万元整"
-        assert told["confirmed_at"] == format_instant(CLOSES)
-        assert told["pay_by"] == format_instant(CLOSES + 7 * DAY)
+        assert told["confirmed_at"] == format_instant(CONFIRMS)
+        assert told["pay_by"] == format_instant(CONFIRMS + 7 * DAY)
 
     async def test_the_notice_says_what_the_deposit_leaves_due(self, story: Story) -> None:
         await story.open()
@@ -213,7 +213,7 @@ class TestThePapersOfADeal:
         of = story.contract(1)
         papers = ((actions.deal_confirmation, of), (actions.payment_notice, of))
         before = await digests(story, *papers)
-        story.at(CLOSES + DAY)
+        story.at(CONFIRMS + DAY)
         await story.sign(1)
         await story.pay(1)
         await story.deliver(1)

@@ -25,20 +25,22 @@ from marketkit.db import Database
 from marketkit.errors import Refusal
 from marketkit.ledger import InsufficientFreeQuantity
 from marketkit.units import YUAN
+from saleroom.bookings.rules import BankSerialUsed, TreasuryReceiptUsed
 from saleroom.notices.rules import SaleStateNotAllowed, SaleUnknown
+from saleroom.settlements import actions as settlements
 from saleroom.settlements.rules import (
     NotYetDefaulted,
     PaymentAmountWrong,
     PaymentLate,
-    PaymentSerialUsed,
+    PublicityNotEnded,
     SettlementStateNotAllowed,
     SettlementUnknown,
-    TreasuryReceiptUsed,
+    SigningLate,
 )
 from stories import Story
-from toy_market import CLOSES, DAY, STORE, TICK, bidder
+from toy_market import CONFIRMS, DAY, OPENS, STORE, TICK, bidder
 
-PAY_BY = CLOSES + 7 * DAY
+PAY_BY = CONFIRMS + 7 * DAY
 Step = Callable[[Story], Awaitable[object]]
 
 STEPS: dict[str, tuple[Step, set[str]]] = {
@@ -78,7 +80,7 @@ class TestConfirming:
         assert await story.deposits() == {1: "CONFIRMED", 2: "CONFIRMED", 3: "REFUNDED"}
         (refunded,) = await story.told(DepositRefunded)
         assert refunded.registration_id == story.contract(3)
-        assert refunded.refund_due_at == CLOSES + 7 * DAY
+        assert refunded.refund_due_at == CONFIRMS + 7 * DAY
         contract = await story.settlement(1)
         assert (contract.state, contract.quantity) == ("CONFIRMED", "4000.000")
         assert contract.amount_yuan == YUAN.parse("880000.00")
@@ -104,6 +106,17 @@ class TestConfirming:
         with pytest.raises(SaleStateNotAllowed):
             await story.confirm()
 
+    @pytest.mark.article("notice")
+    async def test_before_the_publicity_ends_nothing_is_confirmed(self, story: Story) -> None:
+        story.at(CONFIRMS - TICK)
+        before = await story.kinds()
+        with pytest.raises(PublicityNotEnded):
+            await story.house.run(
+                lambda s: settlements.confirm_sale(s, story.market, story.sale_id)
+            )
+        assert await story.kinds() == before
+        assert await story.state() == "CLEARED"
+
     async def test_an_unknown_sale_is_not_found(self, story: Story) -> None:
         story.sale_id = "01UNKNOWN"
         with pytest.raises(SaleUnknown):
@@ -111,6 +124,17 @@ class TestConfirming:
 
 
 class TestSteps:
+    @pytest.mark.article("notice")
+    async def test_who_can_no_longer_pay_in_time_does_not_sign(self, story: Story) -> None:
+        await story.confirm()
+        story.at(PAY_BY)
+        await story.sign(1)
+        story.at(PAY_BY + TICK)
+        with pytest.raises(SigningLate):
+            await story.sign(2)
+        assert (await story.settlement(2)).state == "CONFIRMED"
+        await story.default(2)
+
     async def test_from_the_contract_to_the_quota(self, story: Story) -> None:
         await story.confirm()
         await story.sign(1)
@@ -232,7 +256,7 @@ class TestMoney:
         await story.sign(1)
         with pytest.raises(PaymentAmountWrong):
             await story.pay(1, amount_yuan=amount_yuan)
-        assert await rows(story.house, "SELECT 1 FROM payment") == []
+        assert await rows(story.house, "SELECT 1 FROM bank_booking WHERE use = 'PAYMENT'") == []
 
     async def test_a_late_payment_is_refused(self, story: Story) -> None:
         await story.confirm()
@@ -247,7 +271,7 @@ class TestMoney:
         for number in (1, 2):
             await story.sign(number)
         await story.pay(1, bank_serial="one")
-        with pytest.raises(PaymentSerialUsed):
+        with pytest.raises(BankSerialUsed):
             await story.pay(2, bank_serial="one")
 
     async def test_the_booking_of_a_deposit_pays_no_contract(self, story: Story) -> None:
@@ -256,8 +280,21 @@ class TestMoney:
         (deposit,) = await rows(
             story.house, "SELECT bank_serial FROM deposit WHERE uscc = :uscc", uscc=a_uscc(1)
         )
-        with pytest.raises(PaymentSerialUsed):
+        with pytest.raises(BankSerialUsed):
             await story.pay(1, bank_serial=deposit.bank_serial)
+
+    async def test_the_payment_of_one_sale_is_no_deposit_of_another(
+        self, story: Story, energy_house: Database
+    ) -> None:
+        await story.confirm()
+        await story.sign(1)
+        await story.pay(1, bank_serial="one")
+        other = Story(energy_house)
+        await other.announce()
+        entered = await other.enter(4)
+        other.at(OPENS)
+        with pytest.raises(BankSerialUsed):
+            await other.pay_deposit(entered, bank_serial="one")
 
     async def test_a_treasury_receipt_delivers_one_contract(self, story: Story) -> None:
         await story.confirm()

@@ -6,9 +6,10 @@ import pytest
 
 from builders import a_uscc
 from marketkit.db import Database
+from saleroom.deliveries.routes import routes as deliveries
 from saleroom.settlements.routes import routes
 from stories import Story
-from toy_market import CLOSES, Doors
+from toy_market import CLOSES, CONFIRMS, Doors
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ async def story(energy_house: Database) -> Story:
 
 @pytest.fixture
 def doors(story: Story) -> Doors:
-    return Doors.of(story.house, routes)
+    return Doors.of(story.house, routes, deliveries)
 
 
 def address(story: Story, number: int) -> str:
@@ -56,6 +57,7 @@ async def test_who_may_take_each_step(story: Story, doors: Doors) -> None:
 
 
 async def test_a_contract_from_its_confirmation_to_its_delivery(story: Story, doors: Doors) -> None:
+    story.at(CONFIRMS)
     bureau, center = doors.token("bureau_officer"), doors.token("trading_center")
     own = doors.token("enterprise")
     sale = f"/v1/sales/{story.sale_id}"

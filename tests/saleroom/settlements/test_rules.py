@@ -12,8 +12,14 @@ from saleroom.settlements.rules import (
     PaymentAmountWrong,
     PaymentBookedInFuture,
     PaymentLate,
+    PublicityNotEnded,
+    SigningLate,
+    TreasuryReceiptDiffers,
     check_default,
     check_payment,
+    check_publicity,
+    check_receipt,
+    check_signing,
     converted_fen,
     due_fen,
 )
@@ -71,3 +77,24 @@ def test_nobody_has_defaulted_before_the_time_is_over() -> None:
     with pytest.raises(NotYetDefaulted):
         check_default(PAY_BY, PAY_BY)
     check_default(PAY_BY, PAY_BY + TICK)
+
+
+@pytest.mark.article("notice")
+def test_a_result_is_public_for_the_days_of_the_notice() -> None:
+    check_publicity(CLOSES, 7, CLOSES + 7 * DAY)
+    for at in (CLOSES, CLOSES + 7 * DAY - TICK):
+        with pytest.raises(PublicityNotEnded):
+            check_publicity(CLOSES, 7, at)
+
+
+@pytest.mark.article("notice")
+def test_a_contract_is_signed_until_the_last_instant_of_paying() -> None:
+    check_signing(PAY_BY, PAY_BY)
+    with pytest.raises(SigningLate):
+        check_signing(PAY_BY, PAY_BY + TICK)
+
+
+def test_a_price_remitted_once_keeps_its_receipt() -> None:
+    check_receipt("1", remitted="1")
+    with pytest.raises(TreasuryReceiptDiffers):
+        check_receipt("1", remitted="2")

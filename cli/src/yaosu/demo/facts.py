@@ -159,9 +159,11 @@ OPENS = at(6, 15)
 REGISTRATION_CLOSES = at(6, 20, 17)
 CLOSES = at(6, 24, 10)
 OPENS_BY = at(6, 26, 17)
-PAYS = at(6, 27)
-DELIVERS = at(6, 29)
-ARCHIVES = at(7, 4)
+# After the seven days for which the result is public.
+CONFIRMS = at(7, 4)
+PAYS = at(7, 6)
+DELIVERS = at(7, 8)
+ARCHIVES = at(7, 11)
 
 TREASURY_RECEIPT = "鲁财缴〔2022〕示例"
 
@@ -185,6 +187,7 @@ SALE = {
     "bidders_min": 1,
     "deposit_ratio_bp": 2000,
     "pay_days": 7,
+    "publicity_days": 7,
     "registration_closes_at": REGISTRATION_CLOSES.isoformat(),
     "opens_at": OPENS.isoformat(),
     "closes_at": CLOSES.isoformat(),

@@ -15,7 +15,7 @@ from yaosu.demo import facts
 from yaosu.demo.clock import Clock
 from yaosu.demo.facts import BIDDERS, Bidder, minutes_after
 from yaosu.demo.people import BUREAU, CENTER, KEY_OFFICERS, Desk, enterprise
-from yaosu.share import give_share, own_key, register_key
+from yaosu.share import answer_drill, give_share, own_key, register_key
 
 SALES = "/v1/energy/sales"
 WAIT_S = 60.0
@@ -53,7 +53,7 @@ class Sale:
         return found
 
     async def announce(self) -> None:
-        """Draft and announce, to five key officers who registered their keys before."""
+        """Draft, drill and announce, to five key officers who registered their keys before."""
         await self.clock.move(facts.DRAFTED)
         officers = [
             await register_key(
@@ -67,8 +67,21 @@ class Sale:
         draft = facts.SALE | {"key_officers": officers}
         drafted = await self.desk.act(CENTER[0], SALES, draft, key="sale/draft")
         self.sale_id = drafted["sale_id"]
+        await self._drill()
         await self.desk.act(CENTER[0], f"{self.path}/announcements", key="sale/announcement")
         self.say(f"公告 {facts.TITLE}，标的 10,000 吨标准煤，底价 200.00 元，五名密钥管理员")
+
+    async def _drill(self) -> None:
+        await self.desk.act(CENTER[0], f"{self.path}/drills", key="sale/drill")
+        for number, officer in enumerate(KEY_OFFICERS):
+            await answer_drill(
+                self.desk.client,
+                "energy",
+                self.sale_id,
+                own_key(self._key_file(number)),
+                token=self.desk.token(officer),
+            )
+        self.say("密钥演练：五名密钥管理员各在本机打开封给自己的内容")
 
     def _key_file(self, number: int) -> Path:
         return self.key_dir / f"officer-{number + 1}.key"
@@ -154,11 +167,11 @@ class Sale:
 
     async def settle(self) -> None:
         """Confirm, sign, pay, deliver, archive: the treasury's receipt comes before the quota."""
-        await self.clock.move(minutes_after(facts.CLOSES, 90))
+        await self.clock.move(facts.CONFIRMS)
         await self.desk.act(BUREAU[0], f"{self.path}/confirmations", key="sale/confirmation")
         winners = [bidder for bidder in BIDDERS if bidder.wins]
         signed = [await self._contract(bidder) for bidder in winners]
-        self.say(f"结果确认；{len(winners)} 家签约，未成交者退还保证金")
+        self.say(f"公示期满，结果确认；{len(winners)} 家签约，未成交者退还保证金")
         await self.clock.move(facts.PAYS)
         for bidder, contract in zip(winners, signed, strict=True):
             await self._pay(bidder, contract["due_yuan"])

@@ -49,11 +49,13 @@ class Manifest(Form):
 
 
 class PublicKey(Form):
-    """A service's key: what it signed is checked with it."""
+    """A service's key: what it signed is checked with it, also after another took its place."""
 
     source: str
     kid: str
     x: str
+    valid_from: Instant
+    valid_until: Instant | None
 
 
 class Keys(Form):

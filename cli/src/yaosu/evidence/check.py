@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -99,6 +100,7 @@ def check(file: Path, held: Path | None = None) -> Report:
 class _Evidence:
     reader: Reader
     keys: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    retired: dict[tuple[str, str], datetime | None] = field(default_factory=dict)
     checkpoints: dict[str, list[CheckpointBody]] = field(default_factory=dict)
     held: list[CheckpointBody] = field(default_factory=list)
     holdings: Holdings = field(default_factory=Holdings)
@@ -123,10 +125,15 @@ class _Evidence:
     def read_keys(self) -> tuple[str, list[str]]:
         body = self.reader.content(KEYS)
         keys = read(Keys, body, KEYS)
-        faults = [] if canonical(keys.model_dump()) == body else ["公钥文件的格式不是本软件所写"]
+        faults = (
+            []
+            if canonical(keys.model_dump(mode="json")) == body
+            else ["公钥文件的格式不是本软件所写"]
+        )
         for key in keys.keys:
             try:
                 self.keys[key.source, key.kid] = unb64(key.x)
+                self.retired[key.source, key.kid] = key.valid_until
             except ValueError:
                 faults.append(f"{key.source} 的公钥无法读取")
             else:
@@ -145,6 +152,10 @@ class _Evidence:
             if body is None or canonical(signed.model_dump()) != line:
                 faults.append(f"第 {number} 个检查点的签名无效")
                 continue
+            # Not before its first day is not asked: a demonstration's clock goes back.
+            until = self.retired[body.source, signed.kid]
+            if until is not None and body.time > until:
+                faults.append(f"第 {number} 个检查点签于其公钥停用之后")
             self.checkpoints.setdefault(body.source, []).append(body)
             sources.append(body.source)
         if sources != sorted(sources):

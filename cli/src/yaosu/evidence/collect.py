@@ -131,13 +131,17 @@ async def _owner(feed: Feed, url: str, transport: httpx.AsyncBaseTransport | Non
     async with httpx.AsyncClient(base_url=url, timeout=10, transport=transport) as client:
         answer = await client.get("/v1/keys")
         answer.raise_for_status()
-    keys = [PublicKey(source=source, kid=key["kid"], x=key["x"]) for key in answer.json()["keys"]]
+    fields = ("kid", "x", "valid_from", "valid_until")
+    keys = [
+        PublicKey(source=source, **{name: key[name] for name in fields})
+        for key in answer.json()["keys"]
+    ]
     return _Owner(feed, keys, checkpoints)
 
 
 async def _write(writer: Writer, owners: Sequence[_Owner], file: Path) -> Exported:
     keys = Keys(keys=[key for owner in owners for key in owner.keys])
-    writer.add(KEYS, canonical(keys.model_dump()))
+    writer.add(KEYS, canonical(keys.model_dump(mode="json")))
     with writer.member(CHECKPOINTS) as write:
         for owner in owners:
             for checkpoint in owner.checkpoints:

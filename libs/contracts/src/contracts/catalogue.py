@@ -11,12 +11,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from contracts import energy, holdings, sale
+from contracts import drill, energy, escrow, holdings, sale
 from marketkit.facts import Fact
 
 MARKETS: dict[str, tuple[ModuleType, ...]] = {
-    "energy": (holdings, sale, energy),
-    "emission": (holdings, sale),
+    "energy": (holdings, drill, sale, escrow, energy),
+    "emission": (holdings, drill, sale, escrow),
     "land": (),
     "gateway": (),
 }

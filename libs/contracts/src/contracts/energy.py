@@ -1,10 +1,19 @@
-"""Facts of energy quota beside its sales: the pool, shutdowns and their splits, screenings."""
+"""Facts of energy quota beside its sales: pool, shutdowns, screenings, pledges, coal stocks."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from marketkit.facts import Fact
 from marketkit.movements import Movement
-from marketkit.units import Day, Form, Quantity, QuantityTce
+from marketkit.units import (
+    Day,
+    Form,
+    Quantity,
+    QuantityTce,
+    QuantityTonne,
+    QuantityTonneOrZero,
+)
+
+CoalStockLevel = Literal["BREACH", "OK", "TARGET", "STRETCH"]
 
 
 class UnitRegistered(Fact):
@@ -89,3 +98,61 @@ class ProjectScreened(Fact):
     project_code: str
     region_code: str
     is_dual_high: bool
+
+
+class PledgeRegistered(Fact):
+    """An enterprise pledged quota to a creditor (art. 19): it is held; the pledge as key."""
+
+    kind: ClassVar[str] = "pledge.registered"
+    account: str
+    creditor_uscc: str
+    asset: str
+    quantity: Quantity
+    document_no: str
+    effective_on: Day
+    movements: list[Movement]
+
+
+class PledgeReleased(Fact):
+    """The creditor let go of part of a pledge, or of all that remained of it."""
+
+    kind: ClassVar[str] = "pledge.released"
+    account: str
+    creditor_uscc: str
+    asset: str
+    quantity: Quantity
+    remaining: Quantity
+    document_no: str
+    effective_on: Day
+    movements: list[Movement]
+
+
+class CoalStockReported(Fact):
+    """A power plant's coal on one day, as its county said (art. 7); a revision corrects.
+
+    The plant is named within its region; both together are the key.
+    """
+
+    kind: ClassVar[str] = "coal_stock.reported"
+    plant_id: str
+    name: str
+    region_code: str
+    effective_on: Day
+    revision: int
+    stock_t: QuantityTonneOrZero
+    daily_burn_t: QuantityTonne
+    days: Quantity
+    level: CoalStockLevel
+
+
+class CoalStockAlerted(Fact):
+    """A report that lies below the floor (art. 7), told with it."""
+
+    kind: ClassVar[str] = "coal_stock.alerted"
+    plant_id: str
+    name: str
+    region_code: str
+    effective_on: Day
+    revision: int
+    days: Quantity
+    floor_days: int

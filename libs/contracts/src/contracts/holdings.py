@@ -49,3 +49,17 @@ class QuotaIssued(Fact):
     document_no: str
     effective_on: Day
     movements: list[Movement]
+
+
+class IssueReversed(Fact):
+    """An issue was wrong: by a document and two people its lot is nowhere any more."""
+
+    kind: ClassVar[str] = "quota.issue_reversed"
+    lot: str
+    account: str
+    asset: str
+    quantity: Quantity
+    article: str
+    document_no: str
+    reason: str
+    movements: list[Movement]

@@ -31,7 +31,9 @@ class SaleTerms(Form):
     purchase_limit: Quantity | None = None
     bidders_min: int
     deposit_ratio_bp: int
+    deposit_interest_bp: int = 0
     is_dual_high_barred: bool
+    steps_max: int
 
 
 class Timetable(Form):
@@ -43,6 +45,7 @@ class Timetable(Form):
     deposit_due_at: Instant
     opens_by: Instant
     pay_days: int
+    publicity_days: int
 
 
 class WrappedShare(Form):
@@ -68,7 +71,10 @@ class SaleDrafted(Fact):
 
 
 class SaleAnnounced(Fact):
-    """The notice: terms, timetable, the key to bid to; the supply is held from this moment."""
+    """The notice: terms, timetable, the key to bid to; the supply is held from this moment.
+
+    `drilled_at` is when the last of the five key officers proved that it can use its key.
+    """
 
     kind: ClassVar[str] = "sale.announced"
     is_step: ClassVar[bool] = True
@@ -78,6 +84,8 @@ class SaleAnnounced(Fact):
     terms: SaleTerms
     timetable: Timetable
     key: SaleKey
+    drilled_at: Instant
+    follows_sale_id: str | None = None
     movements: list[Movement]
 
 
@@ -241,11 +249,12 @@ class SaleConfirmed(Fact):
 
 
 class DepositRefunded(Fact):
-    """A deposit goes back; how much is told only once the bids are, for it tells the quantity."""
+    """A deposit is to go back; how much is told only once the bids are: it tells the quantity."""
 
     kind: ClassVar[str] = "sale.deposit_refunded"
     registration_id: str
     amount_yuan: AmountYuan | None = None
+    interest_yuan: AmountYuanOrZero | None = None
     refund_due_at: Instant
 
 
@@ -297,6 +306,23 @@ class SaleDelivered(Fact):
     kind: ClassVar[str] = "sale.delivered"
     is_step: ClassVar[bool] = True
     registration_id: str
+
+
+class DeliveryReversed(Fact):
+    """A delivery was wrong: by a document and two people the quota is held under the sale again.
+
+    The price stays paid and remitted; the contract waits for the right delivery.
+    """
+
+    kind: ClassVar[str] = "sale.delivery_reversed"
+    is_step: ClassVar[bool] = True
+    registration_id: str
+    account: str
+    quantity: Quantity
+    asset: str
+    document_no: str
+    reason: str
+    movements: list[Movement]
 
 
 class SaleDefaulted(Fact):

@@ -67,7 +67,7 @@ class StoredAnswer(KitTable, table=True):
 
 @dataclass(frozen=True)
 class Command(Generic[C]):
-    """One caller's request to change something."""
+    """One caller's request to change something; `weight` is how many changes it asks for."""
 
     principal: str
     key: str
@@ -75,6 +75,7 @@ class Command(Generic[C]):
     content: C
     status: int = 200
     location: str = ""
+    weight: int = 1
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ Pure: the region table is a data file read once.
 import re
 import tomllib
 from importlib.resources import files
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 from stdnum.cn import uscc as _uscc
 
 from marketkit.errors import RuleBroken
@@ -24,8 +24,8 @@ REGION_NAMES: dict[str, str] = {
 }
 _ALIASES: dict[str, str] = _TABLE["aliases"]
 
-_USCC = re.compile(r"[0-9A-HJ-NPQRTUWXY]{2}\d{6}[0-9A-HJ-NPQRTUWXY]{10}", re.ASCII)
-_PROJECT = re.compile(r"\d{4}-\d{6}-\d{2}-\d{2}-\d{6}", re.ASCII)
+_USCC = re.compile(r"[0-9A-HJ-NPQRTUWXY]{2}[0-9]{6}[0-9A-HJ-NPQRTUWXY]{10}")
+_PROJECT = re.compile(r"[0-9]{4}-[0-9]{6}-[0-9]{2}-[0-9]{2}-[0-9]{6}")
 
 
 class RegionUnknown(RuleBroken):
@@ -74,6 +74,21 @@ def check_project_code(code: str) -> str:
     return code
 
 
-Uscc = Annotated[str, StringConstraints(max_length=40), AfterValidator(check_uscc)]
-ProjectCode = Annotated[str, StringConstraints(max_length=40), AfterValidator(check_project_code)]
-CountyCode = Annotated[str, StringConstraints(max_length=12), AfterValidator(county)]
+def _said(form: str, pattern: str = "") -> Any:
+    # For the reader of a schema only: the check itself refuses with a code of its own.
+    said: dict[str, Any] = {"format": form}
+    return Field(json_schema_extra=said | ({"pattern": f"^{pattern}$"} if pattern else {}))
+
+
+Uscc = Annotated[
+    str, StringConstraints(max_length=40), AfterValidator(check_uscc), _said("uscc", _USCC.pattern)
+]
+ProjectCode = Annotated[
+    str,
+    StringConstraints(max_length=40),
+    AfterValidator(check_project_code),
+    _said("project-code", _PROJECT.pattern),
+]
+CountyCode = Annotated[
+    str, StringConstraints(max_length=12), AfterValidator(county), _said("county-code")
+]

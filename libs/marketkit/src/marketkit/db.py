@@ -31,7 +31,7 @@ Session = AsyncSession
 Role = Literal["scoped", "market", "worker"]
 
 DEADLOCK = "40P01"
-DEADLOCK_RETRIES = 5
+RETRIES = 5
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -80,6 +80,12 @@ class House(KitTable, table=True):
     id: int = Field(primary_key=True, sa_type=SmallInteger)
     epoch: int = Field(sa_type=Minor)
     clock_offset: timedelta = Field(sa_type=Interval)
+
+
+class ServedRevision(KitTable, table=True):
+    """A revision whose programs may serve from this database: it was applied, and still holds."""
+
+    revision: str = Field(primary_key=True)
 
 
 @dataclass(frozen=True)
@@ -141,28 +147,37 @@ class Database:
         *,
         scope: Scope | None = None,
         actor: str = "",
+        is_keyed: bool = False,
     ) -> T:
         """What `work` answers, after its transaction has committed.
 
         A caller that is cancelled leaves the transaction to end by itself, so no connection and no
-        lock is lost with it. Deadlocks are tried again, at most five times.
+        lock is lost with it. Deadlocks are tried again, at most five times; so is keyed work whose
+        connection was lost, as by a process too busy to come back in time: a key has one effect.
         """
 
         async def attempts() -> T:
-            for attempt in range(DEADLOCK_RETRIES + 1):
+            for attempt in range(RETRIES + 1):
                 try:
                     async with self.transaction(role, scope=scope, actor=actor) as session:
                         return await work(session)
                 except DBAPIError as error:
-                    if sqlstate(error) != DEADLOCK or attempt == DEADLOCK_RETRIES:
+                    is_lost = is_keyed and error.connection_invalidated
+                    if attempt == RETRIES or not (is_lost or sqlstate(error) == DEADLOCK):
                         raise
                 await asyncio.sleep(0.005 * 2**attempt)
             raise AssertionError("unreachable")
 
         task = asyncio.ensure_future(attempts())
         self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        task.add_done_callback(self._forget)
         return await asyncio.shield(task)
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        # Of a caller who hung up nobody asks how it ended; that is no error of the loop's.
+        if not task.cancelled():
+            task.exception()
 
     async def close(self) -> None:
         if self._running:
@@ -197,6 +212,17 @@ async def instant(session: Session) -> datetime:
         return fixed
     at: datetime = await session.scalar(text("SELECT clock_timestamp() + clock_offset FROM house"))
     return at
+
+
+async def undurable(session: Session) -> list[str]:
+    """The server's settings by which a commit we were told of could be lost; empty if none."""
+    found = await sql(
+        session,
+        "SELECT name || '=' || setting AS said FROM pg_settings WHERE "
+        "name IN ('fsync', 'full_page_writes') AND setting <> 'on' OR "
+        "name = 'synchronous_commit' AND setting NOT IN ('on', 'remote_apply') ORDER BY name",
+    )
+    return [row.said for row in found.all()]
 
 
 def new_id() -> str:

@@ -2,18 +2,21 @@
 
 import hashlib
 import re
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Header, Request, Response
 from pydantic import BaseModel
 
 from marketkit.batch import Answer, Command, Hot, execute, single
 from marketkit.db import Database, Role, Session
+from marketkit.description import KEY, KEY_PATTERN, PROBLEM_TYPE
 from marketkit.errors import Forbidden, InputInvalid, Unauthenticated, Unreadable
 from marketkit.identity import Caller, Verifier
 from marketkit.meeting import Meeting
+from marketkit.rates import Rates
 from marketkit.signing import canonical
 from marketkit.strict_json import loads
 
@@ -21,7 +24,9 @@ T = TypeVar("T")
 C = TypeVar("C")
 P = TypeVar("P")
 
-_KEY = re.compile(r"[!-~]{1,200}", re.ASCII)
+_KEY = re.compile(KEY_PATTERN, re.ASCII)
+# Read out of the request, where it may stand twice; here OpenAPI learns of it.
+KeyHeader = Annotated[str, Header(alias=KEY)]
 
 
 class IdempotencyKeyMissing(Unreadable):
@@ -57,6 +62,7 @@ def caller_of(request: Request) -> Caller:
         Unreadable: more than one is given.
         Unauthenticated: none is given.
         TokenInvalid: it does not hold.
+        TooManyRequests: its holder asks too often.
     """
     credentials = request.headers.getlist("authorization")
     if len(credentials) > 1:
@@ -65,11 +71,17 @@ def caller_of(request: Request) -> Caller:
     if scheme.lower() != "bearer" or not token:
         raise Unauthenticated()
     verifier: Verifier = request.app.state.verifier
-    return verifier.caller(token)
+    caller = verifier.caller(token)
+    # By who holds it: a new token of the same person is no new bucket.
+    rates: Rates | None = request.app.state.rates
+    if rates is not None:
+        rates.check(caller.sub, time.monotonic())
+    return caller
 
 
 def _admitted(request: Request, roles: frozenset[str], department: str) -> Caller:
-    caller = caller_of(request)
+    # Known before it may be refused: the log names who tried.
+    request.state.caller = caller = caller_of(request)
     held = caller.roles & roles
     if held == {"bureau_officer"} and department and caller.department != department:
         held = frozenset()
@@ -107,10 +119,11 @@ class Commanded:
         return _response(answers[0])
 
     async def meet(
-        self, hot: Hot[C, P], place: str, content: C, *, status: int = 200, location: str = ""
+        self, hot: Hot[C, P], place: str, content: C, *, status: int = 200, weight: int = 1
     ) -> Response:
         """The answer of a hot action, shared with others on the same aggregate, `place`."""
-        command = Command(self.caller.sub, self.key, self.fingerprint, content, status, location)
+        caller = self.caller.sub
+        command = Command(caller, self.key, self.fingerprint, content, status, weight=weight)
         # The application keeps one meeting for each hot action.
         meeting = self.meetings.setdefault(id(hot), Meeting(self.house, hot))
         return _response(await meeting.join(place, command))
@@ -120,14 +133,38 @@ def _response(answer: Answer) -> Response:
     headers = {"Location": answer.location} if answer.location else {}
     if answer.retry_after_s:
         headers["Retry-After"] = str(answer.retry_after_s)
-    kind = "application/json" if answer.status < 400 else "application/problem+json"
+    kind = "application/json" if answer.status < 400 else PROBLEM_TYPE
     return Response(answer.body, answer.status, headers, media_type=kind)
 
 
-async def _commanded(request: Request) -> Commanded:
-    keys = request.headers.getlist("idempotency-key")
+@dataclass(frozen=True)
+class Uploaded:
+    """A file as it came in, and the command it is."""
+
+    command: Commanded
+    body: bytes
+
+
+async def _uploaded(request: Request, key: KeyHeader = "") -> Uploaded:
+    key = _key(request)
+    body = await request.body()
+    said = canonical([request.method, request.url.path, hashlib.sha256(body).hexdigest()])
+    state = request.app.state
+    command = Commanded(
+        state.house, request.state.caller, key, hashlib.sha256(said).digest(), state.meetings
+    )
+    return Uploaded(command, body)
+
+
+def _key(request: Request) -> str:
+    keys = request.headers.getlist(KEY)
     if len(keys) != 1 or not _KEY.fullmatch(keys[0]):
         raise IdempotencyKeyMissing()
+    return keys[0]
+
+
+async def _commanded(request: Request, key: KeyHeader = "") -> Commanded:
+    key = _key(request)
     body = await request.body()
     content = loads(body) if body else None
     if body and content != {} and request.scope["route"].body_field is None:
@@ -136,7 +173,7 @@ async def _commanded(request: Request) -> Commanded:
     return Commanded(
         request.app.state.house,
         request.state.caller,
-        keys[0],
+        key,
         hashlib.sha256(said).digest(),
         request.app.state.meetings,
     )
@@ -159,5 +196,6 @@ def _asked(request: Request) -> Asked:
     return Asked(request.app.state.house, request.state.caller)
 
 
+UploadDep = Annotated[Uploaded, Depends(_uploaded)]
 CommandDep = Annotated[Commanded, Depends(_commanded)]
 AskDep = Annotated[Asked, Depends(_asked)]

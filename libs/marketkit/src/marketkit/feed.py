@@ -4,7 +4,7 @@ A line of a range carries an event's stored bytes verbatim, its place beside the
 """
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ import httpx
 from marketkit.checkpoint import checkpoints_after
 from marketkit.db import Session, house
 from marketkit.outbox import Placed, epoch_of, heads_of, placed
+from marketkit.signing import canonical, unb64, verify
 
 RANGE_MAX = 500
 _EVENT = b',"event":'
@@ -152,6 +153,15 @@ class Feed:
                 yield SignedBody(
                     after, row["body"].encode(), row["kid"], bytes.fromhex(row["signature"])
                 )
+
+    async def keys(self, trusted: Mapping[str, bytes]) -> dict[str, bytes]:
+        """The owner's keys of all times, if one we trust signed their list; else none."""
+        said = json.loads(await self._get("/v1/keys"))
+        public = trusted.get(said["kid"])
+        signature = bytes.fromhex(said["signature"])
+        if public is None or not verify(public, canonical(said["keys"]), signature):
+            return {}
+        return {key["kid"]: unb64(key["x"]) for key in said["keys"]}
 
     async def close(self) -> None:
         await self._client.aclose()

@@ -14,7 +14,7 @@ from joserfc.jwk import OKPKey
 from marketkit.codes import CITY
 from marketkit.db import Scope, new_id
 from marketkit.errors import DEFECTS, Unauthenticated
-from marketkit.signing import Signer, b64
+from marketkit.signing import Signer, b64, unb64
 
 AUDIENCE = "yaosu"
 LIFE_S_MAX = 600
@@ -50,7 +50,7 @@ class Caller:
     @property
     def scope(self) -> Scope:
         """What a `scoped` transaction of this caller sees."""
-        if "enterprise" in self.roles:
+        if self.roles & {"enterprise", "creditor"}:
             return Scope(uscc=self.uscc)
         return Scope(region_code="*" if self.is_citywide else self.region_code)
 
@@ -85,6 +85,14 @@ class Verifier:
                 for name, entry in trusted.items()
             }
         )
+
+    def public_keys(self, issuer: str) -> dict[str, bytes]:
+        """By kid, the keys of an issuer that count; none of one we do not know."""
+        found = self.issuers.get(issuer)
+        return {
+            kid: unb64(str(key.as_dict(private=False)["x"]))
+            for kid, key in (found.keys if found else {}).items()
+        }
 
     def caller(self, token: str) -> Caller:
         """Who holds this token.

@@ -5,10 +5,8 @@ next sequence and the chain; everything else is fetched from the owner's feed.
 """
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Generic, NamedTuple, TypeVar
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from prometheus_client import Counter, Gauge
 from sqlalchemy import LargeBinary, SmallInteger, UniqueConstraint
@@ -25,14 +23,11 @@ from sqlmodel import Field, col, select
 
 from marketkit.db import KitTable, Minor, Session, new_id, sql
 from marketkit.errors import DEFECTS, Refusal
-from marketkit.facts import Fact
 from marketkit.logs import said_of
 from marketkit.outbox import PARTITIONS, Placed
+from marketkit.reactions import Reactions, Waiting
 from marketkit.signing import ZERO, chain_after, same
 
-F = TypeVar("F", bound=Fact)
-
-APPLIED = Counter("yaosu_inbox_applied_total", "Events reacted to", ["source"])
 DISCARDED = Counter("yaosu_inbox_discarded_total", "Records not believed", ["source", "reason"])
 PARKED = Gauge("yaosu_inbox_parked", "Events parked", ["source"])
 FORKED = Gauge("yaosu_inbox_forked", "1 if the source contradicts what was read", ["source"])
@@ -64,14 +59,6 @@ class Parked(KitTable, table=True):
     error: str = ""
 
 
-class Waiting(Exception):
-    """A reaction needs another aggregate's fact first."""
-
-    def __init__(self, key: str) -> None:
-        super().__init__(key)
-        self.key = key
-
-
 # What a defect or an unknown shape raises; what only passes by is raised again.
 POISON = (*DEFECTS, Refusal, SQLAlchemyError, Waiting)
 _DEFECTS_OF_SQL = (IntegrityError, DataError, ProgrammingError)
@@ -80,76 +67,6 @@ _DEFECTS_OF_SQL = (IntegrityError, DataError, ProgrammingError)
 def is_passing(error: Exception) -> bool:
     """Whether the same may succeed later: a broken link, a timeout, a deadlock, a full pool."""
     return isinstance(error, DBAPIError | PoolTimeout) and not isinstance(error, _DEFECTS_OF_SQL)
-
-
-@dataclass(frozen=True)
-class Told(Generic[F]):
-    """A fact as it reaches a reaction, with what its envelope says."""
-
-    source: str
-    partition: int
-    sequence: int
-    id: str
-    type: str
-    subject: str
-    key: str
-    time: datetime
-    actor: str
-    region_code: str
-    policy_version: str
-    fact: F
-
-
-Reaction = Callable[[Session, Told[Any]], Awaitable[None]]
-
-
-@dataclass
-class Reactions:
-    """Which facts this reader reacts to. `projection` is the schema a rebuild empties."""
-
-    projection: str
-    by_type: dict[str, tuple[type[Fact], Reaction]] = field(default_factory=dict)
-
-    def to(
-        self, fact: type[F], *markets: str
-    ) -> Callable[[Callable[[Session, Told[F]], Awaitable[None]]], Reaction]:
-        """Register a reaction to a fact of these markets."""
-
-        def register(reaction: Callable[[Session, Told[F]], Awaitable[None]]) -> Reaction:
-            for market in markets:
-                assert fact.type_in(market) not in self.by_type
-                self.by_type[fact.type_in(market)] = (fact, reaction)
-            return reaction
-
-        return register
-
-    async def apply(self, session: Session, event: Placed) -> str:
-        """Run the event's reaction, if it has one; answer the event's key."""
-        envelope = json.loads(event.event)
-        key: str = envelope["partitionkey"]
-        fact_class, reaction = self.by_type.get(envelope["type"], (None, None))
-        if fact_class is not None and reaction is not None:
-            await reaction(session, _told(event, envelope, fact_class))
-            # What nobody reacts to is not counted: among it are bids, whose number is nobody's.
-            APPLIED.labels(event.source).inc()
-        return key
-
-
-def _told(event: Placed, envelope: dict[str, Any], fact_class: type[F]) -> Told[F]:
-    return Told(
-        source=event.source,
-        partition=event.partition,
-        sequence=event.sequence,
-        id=envelope["id"],
-        type=envelope["type"],
-        subject=envelope["subject"],
-        key=envelope["partitionkey"],
-        time=datetime.fromisoformat(envelope["time"]),
-        actor=envelope["actor"],
-        region_code=envelope.get("regioncode", ""),
-        policy_version=envelope.get("policyversion", ""),
-        fact=fact_class.model_validate(envelope["data"]),
-    )
 
 
 class Taken(NamedTuple):
@@ -205,8 +122,22 @@ async def take_in(
     position = await position_of(session, first.source, first.partition)
     if position.is_forked:
         return Taken(0)
+    taken, next_ones = _believed(position, events, mac_key)
     parked_keys = await _parked_keys(session, first.source)
-    applied = 0
+    if singly or parked_keys:
+        for event in next_ones:
+            await _apply_or_park(session, reactions, event, parked_keys, singly=singly)
+    else:
+        await reactions.apply(session, next_ones)
+    await session.flush()
+    return taken
+
+
+def _believed(
+    position: Position, events: Sequence[tuple[Placed, bytes]], mac_key: bytes
+) -> tuple[Taken, list[Placed]]:
+    """What continues the position, which moves behind it, and why no more does."""
+    next_ones: list[Placed] = []
     for event, mac in sorted(events, key=lambda pair: pair[0].sequence):
         believed = same(mac, event.mac(mac_key)) and event.epoch == position.epoch
         if not believed:
@@ -215,15 +146,13 @@ async def take_in(
         if event.sequence <= position.sequence:
             continue
         if event.sequence > position.sequence + 1:
-            return Taken(applied, has_hole=True)
+            return Taken(len(next_ones), has_hole=True), next_ones
         if chain_after(position.chain, event.event) != event.chain:
             DISCARDED.labels(event.source, "chain").inc()
-            return Taken(applied, is_broken_chain=True)
-        await _apply_or_park(session, reactions, event, parked_keys, singly=singly)
+            return Taken(len(next_ones), is_broken_chain=True), next_ones
         position.sequence, position.chain = event.sequence, event.chain
-        applied += 1
-    await session.flush()
-    return Taken(applied)
+        next_ones.append(event)
+    return Taken(len(next_ones)), next_ones
 
 
 async def _parked_keys(session: Session, source: str) -> set[str]:
@@ -243,7 +172,7 @@ async def _apply_or_park(
     if key in parked_keys:
         session.add(_parked(event, key, "BEHIND"))
     elif not singly:
-        await reactions.apply(session, event)
+        await reactions.apply(session, [event])
     else:
         verdict = await try_apply(session, reactions, event)
         if verdict is not None:
@@ -255,7 +184,7 @@ async def try_apply(session: Session, reactions: Reactions, event: Placed) -> Pa
     """Apply one event in a savepoint; if it cannot be, nothing of it stays but the answered row."""
     try:
         async with session.begin_nested():
-            await reactions.apply(session, event)
+            await reactions.apply(session, [event])
             await session.flush()
     except Waiting as wait:
         return _parked(event, _key_of(event), "WAITING", waits_for=wait.key)
@@ -324,20 +253,22 @@ async def mark_forked(session: Session, source: str) -> None:
 
 
 async def rebuild(session: Session, reactions: Reactions, source: str, epoch: int) -> None:
-    """Empty the projections and start every source over; this source in its new epoch."""
-    found = (await session.exec(select(Position).with_for_update())).all()
-    for position in found:
+    """Take away what the projections have of this source, and start it over in its new epoch.
+
+    What others told stays as it is: a projection's row names the source that told it.
+    """
+    for position in (await positions_of(session, source)).values():
         position.sequence, position.chain = 0, ZERO
-        if position.source == source:
-            position.epoch, position.is_forked = epoch, False
+        position.epoch, position.is_forked = epoch, False
+    await session.flush()
+    await sql(session, "SET LOCAL statement_timeout = '10min'")
     tables = await sql(
         session,
-        "SELECT quote_ident(schemaname) || '.' || quote_ident(tablename) AS name "
-        "FROM pg_tables WHERE schemaname = :schema",
+        "SELECT format('%I.%I', table_schema, table_name) AS name FROM information_schema.columns "
+        "WHERE table_schema = :schema AND column_name = 'source' ORDER BY 1",
         schema=reactions.projection,
     )
-    names = ", ".join(row.name for row in tables.all())
-    if names:
-        await sql(session, f"TRUNCATE {names}")
-    await sql(session, "DELETE FROM parked")
+    for row in tables.all():
+        await sql(session, f"DELETE FROM {row.name} WHERE source = :source", source=source)
+    await sql(session, "DELETE FROM parked WHERE source = :source", source=source)
     FORKED.labels(source).set(0)

@@ -11,15 +11,22 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.staticfiles import StaticFiles
 
-from marketkit.db import House, Session, instant, sql
+from marketkit.checkpoint import keys_document
+from marketkit.db import House, Session, instant, sql, undurable
 from marketkit.doors import AskDep, open_to
 from marketkit.errors import Busy, Conflict, Forbidden, titles
 from marketkit.feed import checkpoint_lines, heads_document, range_lines
 from marketkit.outbox import PARTITIONS
-from marketkit.signing import b64
 from marketkit.units import Form, Instant
 
 NDJSON = "application/x-ndjson"
+_LINES: dict[str, Any] = {
+    "response_class": Response,
+    "responses": {200: {"content": {NDJSON: {"schema": {"type": "string"}}}}},
+}
+_PLAIN: dict[int | str, dict[str, Any]] = {
+    200: {"content": {CONTENT_TYPE_LATEST: {"schema": {"type": "string"}}}}
+}
 
 
 class ClockNotMovable(Forbidden):
@@ -42,11 +49,11 @@ class ClockOut(Form):
 
 
 def feed_routes(mac_key: bytes) -> APIRouter:
-    """Ranges, heads, checkpoints and the public key, for role `service`."""
+    """Ranges, heads, checkpoints and the public keys, for role `service`."""
     router = APIRouter(tags=["feed"])
     services = open_to("service", is_public=False)
 
-    @router.get("/v1/events", **services)
+    @router.get("/v1/events", **_LINES, **services)
     async def events(
         ask: AskDep,
         partition: Annotated[int, Query(ge=0, lt=PARTITIONS)],
@@ -59,7 +66,7 @@ def feed_routes(mac_key: bytes) -> APIRouter:
     async def heads(ask: AskDep) -> dict[str, Any]:
         return await ask.run(heads_document, "worker")
 
-    @router.get("/v1/checkpoints", **services)
+    @router.get("/v1/checkpoints", **_LINES, **services)
     async def checkpoints(
         ask: AskDep, after: Annotated[int, Query(ge=0, lt=2**63)] = 0
     ) -> Response:
@@ -67,9 +74,8 @@ def feed_routes(mac_key: bytes) -> APIRouter:
         return Response(body, media_type=NDJSON)
 
     @router.get("/v1/keys", **open_to("anyone", is_public=False))
-    async def keys(request: Request) -> dict[str, Any]:
-        signer = request.app.state.house.signer
-        return {"keys": [{"kid": signer.kid, "alg": "Ed25519", "x": b64(signer.public)}]}
+    async def keys(ask: AskDep) -> dict[str, Any]:
+        return await ask.run(keys_document, "worker")
 
     return router
 
@@ -87,16 +93,18 @@ def health_routes(revisions: frozenset[str]) -> APIRouter:
         if request.app.state.is_stopping():
             raise Busy("正在停止")
         try:
-            rows = await ask.run(
-                lambda s: sql(s, "SELECT version_num FROM alembic_version"), "worker"
-            )
+            rows = await ask.run(lambda s: sql(s, "SELECT revision FROM served_revision"), "worker")
+            wrong = await ask.run(undurable, "worker")
         except (SQLAlchemyError, OSError):
             raise Busy("数据库不可用") from None
-        if not revisions <= {row.version_num for row in rows.all()}:
-            raise Busy("数据库结构未升级到本版本")
+        if wrong:
+            # Some can be changed while we run; who set them learns it here.
+            raise Busy(f"数据库可能丢失已提交的数据：{'，'.join(wrong)}")
+        if not revisions <= {row.revision for row in rows.all()}:
+            raise Busy("数据库结构未升级到本版本，或已不再支持本版本")
         return {"status": "ready"}
 
-    @router.get("/metrics", **anyone)
+    @router.get("/metrics", response_class=Response, responses=_PLAIN, **anyone)
     async def metrics() -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 

@@ -1,7 +1,6 @@
 """Double entry over lots: every unit traced from its origin to its holder, none taken twice.
 
-Movements are append-only; a hold is a pending movement, later posted or voided. Callers put the
-legs that come back into the event they tell.
+Movements are append-only. Callers put the legs that come back into the event they tell.
 """
 
 from collections.abc import Sequence
@@ -9,17 +8,26 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import NamedTuple
 
-from sqlalchemy import CheckConstraint, Date, Identity, insert
+from sqlalchemy import CheckConstraint, Date, Identity, Index, insert, text
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlmodel import Field, col, select
+from sqlmodel import Field, col
 
 from marketkit.db import KitTable, Minor, Session, UtcInstant, new_id, sql
 from marketkit.errors import Conflict
-from marketkit.movements import Leg
+from marketkit.movements import Leg, fold
 
 
 class InsufficientFreeQuantity(Conflict):
     title = "可用数量不足"
+
+
+class PledgedQuantity(Conflict):
+    title = "所需数量已抵质押，解除质押前不得使用、出让或再次质押"
+    article = "art. 19"
+
+
+def shortage(*, is_pledged: bool) -> Conflict:
+    return PledgedQuantity() if is_pledged else InsufficientFreeQuantity()
 
 
 class Account(KitTable, table=True):
@@ -74,7 +82,7 @@ class Transfer(KitTable, table=True):
     effective_on: date = Field(sa_type=Date)
     booked_at: datetime = Field(sa_type=UtcInstant)
     policy_version: str
-    reverses: str | None = None
+    reverses: str | None = Field(default=None, unique=True)
 
 
 class MovementRow(KitTable, table=True):
@@ -100,6 +108,7 @@ class Hold(KitTable, table=True):
 
     __table_args__ = (
         CheckConstraint("remaining >= 0 AND remaining <= quantity", name="remaining"),
+        Index("ix_hold_pledged", "account", "lot", postgresql_where=text("creditor IS NOT NULL")),
     )
     id: str = Field(primary_key=True)
     purpose: str
@@ -146,45 +155,75 @@ async def open_account(session: Session, account: Account) -> bool:
 async def book(session: Session, booking: Booking, legs: Sequence[Leg]) -> list[Leg]:
     """Post the legs of one transfer, all or none; they are answered as booked.
 
-    Balances are made first and touched in one order, (account, lot), so that two transfers never
-    wait for each other crosswise.
-
     Raises:
+        PledgedQuantity: art. 19, an account's quota would do, were it not pledged.
         InsufficientFreeQuantity: an account's available quantity would fall below zero.
     """
-    assert all(sum(leg.posted for leg in legs if leg.lot == lot) == 0 for _, _, lot, *_ in legs)
-    transfer_id = new_id()
-    await session.exec(insert(Transfer).values(id=transfer_id, **booking.__dict__))
-    for leg in sorted(legs):
-        await _touch(session, leg)
-    await session.exec(
-        insert(MovementRow), params=[{"transfer_id": transfer_id, **leg._asdict()} for leg in legs]
-    )
+    await book_each(session, [(booking, legs)])
     return list(legs)
 
 
-async def _touch(session: Session, leg: Leg) -> None:
+async def book_each(session: Session, bookings: Sequence[tuple[Booking, Sequence[Leg]]]) -> None:
+    """Post several transfers, all or none, by as many statements as one takes."""
+    transfers = [(new_id(), booking, legs) for booking, legs in bookings]
+    for _, _, legs in transfers:
+        assert all(sum(leg.posted for leg in legs if leg.lot == lot) == 0 for _, _, lot, *_ in legs)
+    await _move(session, [leg for _, _, legs in transfers for leg in legs])
+    rows = [{"id": transfer_id, **booking.__dict__} for transfer_id, booking, _ in transfers]
+    await session.exec(insert(Transfer), params=rows)
+    moved = [{"transfer_id": one, **leg._asdict()} for one, _, legs in transfers for leg in legs]
+    await session.exec(insert(MovementRow), params=moved)
+
+
+_MOVED = (
+    "unnest(CAST(:accounts AS text[]), CAST(:lots AS text[]), CAST(:posted AS bigint[]), "
+    "CAST(:held AS bigint[])) AS moved(account, lot, posted, held)"
+)
+PLEDGED = (
+    "coalesce((SELECT sum(remaining) FROM hold WHERE hold.account = b.account "
+    "AND hold.lot = b.lot AND creditor IS NOT NULL), 0)"
+)
+
+
+async def _move(session: Session, legs: Sequence[Leg]) -> None:
+    # Touched in one order, (account, lot): no two transfers wait for each other crosswise.
+    sums = fold(legs)
+    moved = {
+        "accounts": [account for account, _, _ in sums],
+        "lots": [lot for _, _, lot in sums],
+        "posted": [posted for posted, _ in sums.values()],
+        "held": [held for _, held in sums.values()],
+    }
     # An absent row cannot be locked or guarded: make it first.
     await sql(
         session,
         "INSERT INTO balance (account, lot, posted, held, is_issuance) "
-        "SELECT id, :lot, 0, 0, is_issuance FROM account WHERE id = :account "
-        "ON CONFLICT DO NOTHING",
-        account=leg.account,
-        lot=leg.lot,
+        f"SELECT account.id, lot, 0, 0, is_issuance FROM {_MOVED} "
+        "JOIN account ON account.id = moved.account ORDER BY 1, 2 ON CONFLICT DO NOTHING",
+        **moved,
+    )
+    await sql(
+        session,
+        f"SELECT 1 FROM balance b JOIN {_MOVED} USING (account, lot) "
+        "ORDER BY account, lot FOR UPDATE OF b",
+        **moved,
     )
     taken = await sql(
         session,
-        "UPDATE balance SET posted = posted + :posted, held = held + :held "
-        "WHERE account = :account AND lot = :lot AND (is_issuance OR "
-        "(posted + :posted >= held + :held AND held + :held >= 0))",
-        posted=leg.posted,
-        held=leg.held,
-        account=leg.account,
-        lot=leg.lot,
+        "UPDATE balance b SET posted = b.posted + moved.posted, held = b.held + moved.held "
+        f"FROM {_MOVED} WHERE b.account = moved.account AND b.lot = moved.lot AND (is_issuance OR "
+        "(b.posted + moved.posted >= b.held + moved.held AND b.held + moved.held >= 0))",
+        **moved,
     )
-    if taken.rowcount != 1:
-        raise InsufficientFreeQuantity()
+    if taken.rowcount != len(sums):
+        would_do = await sql(
+            session,
+            f"SELECT count(*) FROM balance b JOIN {_MOVED} USING (account, lot) WHERE is_issuance "
+            "OR (b.held + moved.held >= 0 AND "
+            f"b.posted + moved.posted >= b.held + moved.held - {PLEDGED})",
+            **moved,
+        )
+        raise shortage(is_pledged=would_do.scalar_one() == len(sums))
 
 
 async def issue(
@@ -198,125 +237,6 @@ async def issue(
         Leg(to_account, lot.asset, lot.id, quantity, 0),
     ]
     return await book(session, booking, legs)
-
-
-async def hold(
-    session: Session, booking: Booking, account: str, asset: str, quantity: int
-) -> list[Leg]:
-    """Hold a quantity on an account, out of lots of equal restrictions, oldest first.
-
-    Raises:
-        InsufficientFreeQuantity: the oldest lot and those restricted like it do not hold so much.
-    """
-    legs: list[Leg] = []
-    for lot_id, available in await _oldest_alike(session, account, asset):
-        take = min(available, quantity - sum(leg.held for leg in legs))
-        if take > 0:
-            legs.append(Leg(account, asset, lot_id, 0, take))
-    if sum(leg.held for leg in legs) < quantity:
-        raise InsufficientFreeQuantity()
-    await session.exec(
-        insert(Hold),
-        params=[
-            {
-                "id": new_id(),
-                "purpose": booking.kind,
-                "key": booking.key,
-                "account": account,
-                "asset": asset,
-                "lot": leg.lot,
-                "quantity": leg.held,
-                "remaining": leg.held,
-            }
-            for leg in legs
-        ],
-    )
-    return await book(session, booking, legs)
-
-
-async def _oldest_alike(session: Session, account: str, asset: str) -> list[tuple[str, int]]:
-    found = await session.exec(
-        select(Lot, Balance)
-        .join(Balance, col(Balance.lot) == col(Lot.id))
-        .where(Balance.account == account, Lot.asset == asset, Balance.posted > Balance.held)
-        # Locked in the order in which transfers touch balances, not by age.
-        .order_by(col(Lot.id))
-        .with_for_update(of=Balance)
-    )
-    rows = sorted(found.all(), key=lambda row: (row[0].effective_on, row[0].id))
-
-    def restrictions(lot: Lot) -> tuple[object, ...]:
-        return (
-            lot.is_dual_high_barred,
-            lot.is_locally_usable,
-            lot.needs_city_consent,
-            lot.valid_until_on,
-        )
-
-    return [
-        (lot.id, balance.posted - balance.held)
-        for lot, balance in rows
-        if restrictions(lot) == restrictions(rows[0][0])
-    ]
-
-
-async def post_holds(
-    session: Session, booking: Booking, to_account: str, quantity: int
-) -> list[Leg]:
-    """Post a quantity out of the holds of `booking.key`, in their order, to an account.
-
-    Raises:
-        InsufficientFreeQuantity: less remains held than is to be posted.
-    """
-    legs = []
-    left = quantity
-    for held in await _open_holds(session, booking.key):
-        take = min(held.remaining, left)
-        held.remaining -= take
-        left -= take
-        if take:
-            legs.append(Leg(held.account, held.asset, held.lot, -take, -take))
-            legs.append(Leg(to_account, held.asset, held.lot, take, 0))
-    if left:
-        raise InsufficientFreeQuantity()
-    await session.flush()
-    return await book(session, booking, legs)
-
-
-async def void_holds(session: Session, booking: Booking) -> list[Leg]:
-    """Give back all that is still held under `booking.key`; no legs if nothing is."""
-    held = sum(one.remaining for one in await _open_holds(session, booking.key))
-    return await void_part(session, booking, held)
-
-
-async def void_part(session: Session, booking: Booking, quantity: int) -> list[Leg]:
-    """Give back a quantity of what is held under `booking.key`, newest hold first.
-
-    Raises:
-        InsufficientFreeQuantity: less remains held than is to be given back.
-    """
-    legs = []
-    left = quantity
-    for held in reversed(await _open_holds(session, booking.key)):
-        take = min(held.remaining, left)
-        held.remaining -= take
-        left -= take
-        if take:
-            legs.append(Leg(held.account, held.asset, held.lot, 0, -take))
-    if left:
-        raise InsufficientFreeQuantity()
-    await session.flush()
-    return await book(session, booking, legs) if legs else []
-
-
-async def _open_holds(session: Session, key: str) -> Sequence[Hold]:
-    found = await session.exec(
-        select(Hold)
-        .where(Hold.key == key, Hold.remaining > 0)
-        .order_by(col(Hold.id))
-        .with_for_update()
-    )
-    return found.all()
 
 
 async def imbalance(session: Session) -> Imbalance:

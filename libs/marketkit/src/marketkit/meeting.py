@@ -10,7 +10,9 @@ from marketkit.errors import Busy
 
 C = TypeVar("C")
 P = TypeVar("P")
+Waiting = tuple[Command[C], asyncio.Future[Answer]]
 
+# In changes asked for, not in requests: a list of 256 rows is as long a wait as 256 bids.
 WAITING_MAX = 4096
 # A process frozen in a hot transaction must lose its locks before those who wait give up.
 HOT_IDLE_MS = 300
@@ -26,9 +28,9 @@ class Meeting(Generic[C, P]):
     def __init__(self, house: Database, hot: Hot[C, P]) -> None:
         self._house = house
         self._hot = hot
-        self._queues: dict[str, deque[tuple[Command[C], asyncio.Future[Answer]]]] = {}
+        self._queues: dict[str, deque[Waiting[C]]] = {}
         self._serving: set[asyncio.Task[None]] = set()
-        self._waiting_count = 0
+        self._waiting = 0
 
     async def join(self, place: str, command: Command[C]) -> Answer:
         """The command's answer, after its commit; `place` names the aggregate.
@@ -36,10 +38,10 @@ class Meeting(Generic[C, P]):
         Raises:
             Busy: more are waiting than could be answered in time.
         """
-        if self._waiting_count >= WAITING_MAX:
+        if self._waiting + command.weight > WAITING_MAX:
             raise Busy(retry_after_s=1)
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting_count += 1
+        self._waiting += command.weight
         if place in self._queues:
             self._queues[place].append((command, answer))
         else:
@@ -52,10 +54,10 @@ class Meeting(Generic[C, P]):
     async def _serve(self, place: str) -> None:
         queue = self._queues[place]
         while queue:
-            turn = [queue.popleft() for _ in range(min(len(queue), COMMANDS_MAX))]
+            turn = _turn(queue)
             commands = [command for command, _ in turn]
             (outcome,) = await asyncio.gather(self._run(commands), return_exceptions=True)
-            self._waiting_count -= len(turn)
+            self._waiting -= sum(command.weight for command in commands)
             for position, (_, answer) in enumerate(turn):
                 if answer.done():
                     continue
@@ -70,4 +72,13 @@ class Meeting(Generic[C, P]):
             await sql(session, f"SET LOCAL idle_in_transaction_session_timeout = {HOT_IDLE_MS}")
             return await execute(session, commands, self._hot)
 
-        return await self._house.run(together)
+        return await self._house.run(together, is_keyed=True)
+
+
+def _turn(queue: deque[Waiting[C]]) -> list[Waiting[C]]:
+    """Those next in line, as many as one transaction does in time; always one."""
+    turn = [queue.popleft()]
+    weight = turn[0][0].weight
+    while queue and (weight := weight + queue[0][0].weight) <= COMMANDS_MAX:
+        turn.append(queue.popleft())
+    return turn

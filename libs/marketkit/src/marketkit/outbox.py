@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import CheckConstraint, Identity, LargeBinary, SmallInteger, delete, insert
-from sqlmodel import Field, col, select
+from sqlmodel import Field, col, func, select
 
 from marketkit.db import House, KitTable, Minor, Session, actor, house, instant, new_id, sql
 from marketkit.facts import Fact
@@ -18,6 +18,7 @@ from marketkit.signing import chain_after, partition_of, wire_mac
 PARTITIONS = 6
 EVENT_BYTES_MAX = 512 * 1024
 SEQUENCE_BATCH = 500
+RANGE_BYTES_MAX = 4 * 1024 * 1024
 
 
 class Outbox(KitTable, table=True):
@@ -42,7 +43,7 @@ class Log(KitTable, table=True):
     )
     partition: int = Field(primary_key=True, sa_type=SmallInteger)
     sequence: int = Field(primary_key=True, sa_type=Minor)
-    key: str
+    key: str = Field(index=True)
     chain: bytes = Field(sa_type=LargeBinary)
     event: bytes = Field(sa_type=LargeBinary)
 
@@ -203,18 +204,29 @@ async def epoch_of(session: Session) -> int:
 
 
 async def placed(session: Session, partition: int, first: int, limit: int) -> list[Placed]:
-    """Up to `limit` events of a partition from sequence `first` on, in order."""
+    """Up to `limit` events of a partition from `first` on, and up to 4 MB; one at least."""
     return await _placed(session, await epoch_of(session), partition, first, limit)
 
 
 async def _placed(
     session: Session, epoch: int, partition: int, first: int, limit: int
 ) -> list[Placed]:
-    found = await session.exec(
-        select(Log)
+    upto = func.sum(func.octet_length(Log.event)).over(order_by=col(Log.sequence))
+    sized = (
+        select(Log.sequence, upto.label("upto"))
         .where(Log.partition == partition, Log.sequence >= first)
         .order_by(col(Log.sequence))
         .limit(limit)
+        .subquery()
+    )
+    found = await session.exec(
+        select(Log)
+        .join(sized, col(Log.sequence) == sized.c.sequence)
+        .where(
+            Log.partition == partition,
+            (sized.c.upto <= RANGE_BYTES_MAX) | (col(Log.sequence) == first),
+        )
+        .order_by(col(Log.sequence))
     )
     source = house(session).source
     return [
@@ -237,11 +249,6 @@ async def unsent(session: Session, limit: int) -> list[Placed]:
     for sent, epoch in behind.all():
         events += await _placed(session, epoch, sent.partition, sent.sequence + 1, limit)
     return events
-
-
-def in_hundreds(event_count: int) -> int:
-    """A backlog as metrics show it: in whole hundreds, so that it counts nobody's few bids."""
-    return event_count // 100 * 100
 
 
 async def note_sent(session: Session, partition: int, sequence: int) -> None:

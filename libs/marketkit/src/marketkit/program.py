@@ -9,20 +9,27 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from importlib.metadata import version
 
 import uvicorn
 from fastapi import FastAPI
+from prometheus_client import Gauge
 from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
 
 from marketkit import inner, migrations, worker
-from marketkit.db import Database, House
+from marketkit.checkpoint import KeyRetired, note_key
+from marketkit.db import Database, House, undurable
 from marketkit.identity import Verifier
 from marketkit.logs import configure, log
+from marketkit.rates import Rates
 from marketkit.settings import Settings
 from marketkit.signing import Signer, unb64
 from marketkit.strict_http import StrictHttp
 from marketkit.web import create_app
 from marketkit.worker import Loop
+
+BUILD = Gauge("yaosu_build_info", "Always 1; which release this process is of", ["version"])
 
 ROLES = ("all", "api", "worker", "opener", "migrate")
 DRAIN_S = 5
@@ -31,6 +38,14 @@ WATCHDOG_S = 12.0
 
 class ClockMovedInProduction(SystemExit):
     """Production refuses to start with a clock that was moved."""
+
+
+class DatabaseNotDurable(SystemExit):
+    """PostgreSQL says committed what a power cut takes back; nobody may be promised anything."""
+
+
+class SigningKeyRetired(SystemExit):
+    """Another key has signed for this service since; the old one must not sign again."""
 
 
 class SettingsWrong(SystemExit):
@@ -109,7 +124,10 @@ def _settings(program: Program) -> Settings:
 
 
 async def _serve(program: Program, parts: Parts, role: str) -> None:
+    await _check_durability(parts)
     await _check_clock(parts)
+    await _note_key(parts)
+    BUILD.labels(version("yaosu-marketkit")).set(1)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _stop, parts, stop)
@@ -138,10 +156,12 @@ def _stop(parts: Parts, stop: asyncio.Event) -> None:
     stop.set()
 
 
-def _servers(program: Program, parts: Parts, role: str) -> list[_Server]:
+def applications(program: Program, parts: Parts) -> tuple[FastAPI, FastAPI]:
+    """The public application, and the inner one beside it."""
     public = program.app(parts)
     settings = parts.settings
     public.state.allowed_hosts = frozenset(name.lower() for name in settings.allowed_hosts)
+    public.state.rates = Rates(settings.requests_per_s)
     revisions = migrations.heads(program.package, program.libraries)
     routers = [
         inner.health_routes(revisions),
@@ -151,6 +171,12 @@ def _servers(program: Program, parts: Parts, role: str) -> list[_Server]:
     inside = create_app(parts.house, parts.verifier, public.title, routers)
     inside.state.is_stopping = parts.stopping.is_set
     inner.add_documents(inside, public)
+    return public, inside
+
+
+def _servers(program: Program, parts: Parts, role: str) -> list[_Server]:
+    public, inside = applications(program, parts)
+    settings = parts.settings
     apps = [(inside, settings.inner_port)]
     if role in {"all", "api"}:
         apps.append((public, settings.api_port))
@@ -172,6 +198,25 @@ def listening(app: FastAPI, host: str, port: int) -> uvicorn.Config:
         http=StrictHttp,
         ws="none",
     )
+
+
+async def _check_durability(parts: Parts) -> None:
+    wrong = []
+    # A database out of reach or not migrated yet keeps a process unready, not from starting.
+    with contextlib.suppress(SQLAlchemyError, OSError):
+        async with parts.house.transaction("worker") as session:
+            wrong = await undurable(session)
+    if wrong:
+        raise DatabaseNotDurable(f"PostgreSQL may lose commits: {', '.join(wrong)}")
+
+
+async def _note_key(parts: Parts) -> None:
+    try:
+        with contextlib.suppress(SQLAlchemyError, OSError):
+            async with parts.house.transaction("worker") as session:
+                await note_key(session)
+    except KeyRetired as error:
+        raise SigningKeyRetired(f"signing.key {error} was replaced by a later one") from None
 
 
 async def _check_clock(parts: Parts) -> None:

@@ -2,23 +2,23 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from prometheus_client import Gauge
 from sqlalchemy import LargeBinary
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlmodel import Field, func, select
+from sqlmodel import Field, col, func, select
 
+from marketkit.checkpoint import Statement, statement_of
 from marketkit.db import Database, KitTable, Minor, Session
-from marketkit.feed import Feed, FeedDown, Heads
+from marketkit.feed import Feed, FeedDown, Heads, SignedBody
 from marketkit.inbox import (
     FORKED,
     PARKED,
     POISON,
     Parked,
     Position,
-    Reactions,
     Taken,
     is_passing,
     mark_forked,
@@ -29,11 +29,14 @@ from marketkit.inbox import (
 )
 from marketkit.kafka import Hint, listening
 from marketkit.logs import log
-from marketkit.outbox import Placed, in_hundreds
-from marketkit.worker import Loop
+from marketkit.outbox import Placed
+from marketkit.reactions import Reactions
+from marketkit.signing import chain_after, verify
+from marketkit.worker import Loop, in_hundreds
 
 LAG = Gauge("yaosu_inbox_lag_events", "Hundreds of events not read yet", ["source"])
 COMPARE_EVERY_S = 2.0
+GAP_MAX = 10_000
 
 
 class SourceCheckpoint(KitTable, table=True):
@@ -54,6 +57,9 @@ class Reader:
     feed: Feed
     reactions: Reactions
     mac_key: bytes
+    # By kid, the keys by which the owner's checkpoints are believed.
+    trusted: Mapping[str, bytes]
+    _former: Mapping[str, bytes] = field(default_factory=dict)
 
     async def on_hints(self, hints: Sequence[Hint]) -> None:
         """Apply what the wire brought if it fits; else ask the owner."""
@@ -124,6 +130,7 @@ class Reader:
         """Hold the owner's heads against our positions: follow, rebuild, or stop the source."""
         # Positions first: they are never ahead of heads asked for later.
         positions = await self._positions()
+        kept = await self._last_kept()
         heads = await self.feed.heads()
         behind = sum(
             max(0, heads.by_partition[n].sequence - at.sequence) for n, at in positions.items()
@@ -136,8 +143,10 @@ class Reader:
                 lambda session: rebuild(session, self.reactions, self.feed.source, heads.epoch),
                 "worker",
             )
-        elif heads.epoch < epoch or any(
-            _contradicts(heads, number, at) for number, at in positions.items()
+        elif (
+            heads.epoch < epoch
+            or any(_contradicts(heads, number, at) for number, at in positions.items())
+            or _is_cut(heads, kept)
         ):
             await self._fork()
         positions = await self._positions()
@@ -145,7 +154,8 @@ class Reader:
         for number, at in positions.items():
             if not at.is_forked and heads.by_partition[number].sequence > at.sequence:
                 await self.follow(number)
-        await self._keep_checkpoints()
+        if not any(at.is_forked for at in positions.values()):
+            await self._keep_checkpoints(kept)
 
     async def _positions(self) -> dict[int, Position]:
         return await self.house.run(
@@ -156,26 +166,69 @@ class Reader:
         log.error("source_forked", source=self.feed.source)
         await self.house.run(lambda session: mark_forked(session, self.feed.source), "worker")
 
-    async def _keep_checkpoints(self) -> None:
-        async def last(session: Session) -> int:
-            query = select(func.max(SourceCheckpoint.id))
-            found = await session.exec(query.where(SourceCheckpoint.source == self.feed.source))
-            return found.one() or 0
+    async def _last_kept(self) -> SourceCheckpoint | None:
+        query = select(SourceCheckpoint).where(SourceCheckpoint.source == self.feed.source)
+        query = query.order_by(col(SourceCheckpoint.id).desc()).limit(1)
 
-        rows = [
-            {"source": self.feed.source, **signed._asdict()}
-            async for signed in self.feed.checkpoints(await self.house.run(last, "worker"))
-        ]
-        if not rows:
+        async def last(session: Session) -> SourceCheckpoint | None:
+            return (await session.exec(query)).first()
+
+        return await self.house.run(last, "worker")
+
+    async def _keep_checkpoints(self, last: SourceCheckpoint | None) -> None:
+        """Keep what the owner signed since; stop the source if it contradicts itself or us."""
+        before = statement_of(last.body) if last else None
+        rows = []
+        async for signed in self.feed.checkpoints(last.id if last else 0):
+            doubt = await self._doubt(signed, before)
+            if doubt:
+                log.error("checkpoint_not_believed", source=self.feed.source, reason=doubt)
+                await self._fork()
+                break
+            before = statement_of(signed.body)
+            rows.append({"source": self.feed.source, **signed._asdict()})
+        if not rows or before is None:
             return
 
         async def keep(session: Session) -> None:
-            await session.exec(
-                upsert(SourceCheckpoint).on_conflict_do_nothing(),
-                params=rows,
-            )
+            await session.exec(upsert(SourceCheckpoint).on_conflict_do_nothing(), params=rows)
 
         await self.house.run(keep, "worker")
+        if not await self._lies_on_our_chains(before):
+            log.error("checkpoint_not_believed", source=self.feed.source, reason="chain")
+            await self._fork()
+
+    async def _doubt(self, signed: SignedBody, before: Statement | None) -> str:
+        """Why a checkpoint is not believed; empty if it is."""
+        if signed.kid not in self.trusted and signed.kid not in self._former:
+            self._former = await self.feed.keys(self.trusted)
+        public = self.trusted.get(signed.kid) or self._former.get(signed.kid)
+        if public is None or not verify(public, signed.body, signed.signature):
+            return "signature"
+        said = statement_of(signed.body)
+        if said.source != self.feed.source:
+            return "source"
+        return "" if before is None or said.follows(before) else "rolled back"
+
+    async def _lies_on_our_chains(self, signed: Statement) -> bool:
+        """Whether what was applied continues what the owner signed; what is ahead of us waits."""
+        for number, at in (await self._positions()).items():
+            sequence, chain = signed.heads[number]
+            gap = at.sequence - sequence
+            is_near = at.epoch == signed.epoch and 0 <= gap <= GAP_MAX
+            if is_near and not await self._leads_to(number, sequence, chain, at):
+                return False
+        return True
+
+    async def _leads_to(self, partition: int, sequence: int, chain: bytes, at: Position) -> bool:
+        # A digest has one past: if the owner's events lead from there to ours, it lies on ours.
+        while sequence < at.sequence:
+            events = await self.feed.events(partition, sequence + 1)
+            for placed, _ in events[: at.sequence - sequence]:
+                chain, sequence = chain_after(chain, placed.event), sequence + 1
+            if not events:
+                return False
+        return chain == at.chain
 
     async def retry_waiting(self) -> int:
         """Try again what waited for another aggregate; answer how many were applied."""
@@ -202,6 +255,19 @@ def _contradicts(heads: Heads, partition: int, at: Position) -> bool:
     head = heads.by_partition[partition]
     return head.sequence < at.sequence or (
         head.sequence == at.sequence and head.chain != at.chain and at.sequence > 0
+    )
+
+
+def _is_cut(heads: Heads, kept: SourceCheckpoint | None) -> bool:
+    """Whether the owner has less than it once signed in this life."""
+    signed = statement_of(kept.body) if kept else None
+    return (
+        signed is not None
+        and signed.epoch == heads.epoch
+        and any(
+            heads.by_partition[number].sequence < sequence
+            for number, (sequence, _) in signed.heads.items()
+        )
     )
 
 

@@ -10,7 +10,8 @@ from marketkit.db import Session, instant
 from marketkit.doors import AskDep, CommandDep, open_to
 from marketkit.errors import NotFound
 from marketkit.identity import Caller
-from marketkit.inbox import Parked, Position, Reactions, retry_parked
+from marketkit.inbox import Parked, Position, retry_parked
+from marketkit.reactions import Reactions
 from marketkit.units import Form, Text
 
 KIND = "parked.replay"

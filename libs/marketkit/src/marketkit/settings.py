@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
-from pydantic import model_validator
+from pydantic import PositiveInt, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -28,6 +28,7 @@ class Settings(BaseSettings):
     inner_port: int
     keys_dir: Path
     pool_size: int = 10
+    requests_per_s: PositiveInt = 20
 
     @model_validator(mode="after")
     def _names_are_known_in_production(self) -> Self:

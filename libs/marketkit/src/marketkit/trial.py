@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import TypeAdapter, ValidationError
 
 from marketkit.doors import open_to
@@ -18,6 +18,7 @@ F = TypeVar("F", bound=Form)
 P = TypeVar("P", bound=PolicyVersion)
 
 _DAY = TypeAdapter[date](Day)
+_PolicyDay = Annotated[str | None, Query(json_schema_extra={"format": "date"})]
 
 
 class TrialUnknown(NotFound):
@@ -97,7 +98,7 @@ def routes(trials: Trials[P]) -> APIRouter:
     door["openapi_extra"]["requestBody"] = body
 
     @router.post("/v1/trials/{name}", summary="试算", **door)
-    async def try_rule(name: str, request: Request, policy: str | None = None) -> dict[str, Any]:
+    async def try_rule(name: str, request: Request, policy: _PolicyDay = None) -> dict[str, Any]:
         if len(request.query_params.getlist("policy")) > 1:
             raise JsonUnreadable("参数policy重复")
         return trials.answer(name, await request.body(), read_day(policy))

@@ -11,7 +11,14 @@ from datetime import UTC, date, datetime
 from typing import Annotated, Any, NewType
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, GetCoreSchemaHandler, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    StringConstraints,
+)
 from pydantic_core import core_schema
 
 Fen = NewType("Fen", int)
@@ -67,6 +74,7 @@ MU = Unit("mu", 4)
 YUAN = Unit("yuan", 2)
 MW = Unit("MW", 3)
 PERCENT = Unit("%", 2)
+DAYS = Unit("day", 2)
 
 ASSET_UNITS = {"ENERGY": TCE, "COAL": TONNE}
 
@@ -95,19 +103,26 @@ class Edge:
             serialization=core_schema.plain_serializer_function_ser_schema(
                 self.unit.format, return_schema=core_schema.str_schema()
             ),
-            metadata={"pydantic_js_updates": {"type": "string", "pattern": pattern}},
+            metadata={
+                "pydantic_js_updates": {"type": "string", "format": "decimal", "pattern": pattern}
+            },
         )
 
 
 QuantityTce = Annotated[Kgce, Edge(TCE, positive=True)]
 QuantityTceOrZero = Annotated[Kgce, Edge(TCE)]
+QuantityTonne = Annotated[KgCoal, Edge(TONNE, positive=True)]
+QuantityTonneOrZero = Annotated[KgCoal, Edge(TONNE)]
 AmountYuan = Annotated[Fen, Edge(YUAN, positive=True)]
 AmountYuanOrZero = Annotated[Fen, Edge(YUAN)]
 PriceYuan = Annotated[Fen, Edge(YUAN, positive=True)]
 # A quantity whose unit its sale or asset says: text until parsed by ASSET_UNITS[asset].
-Quantity = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,18})(\.[0-9]{1,6})?$")]
+_DECIMAL = Field(json_schema_extra={"format": "decimal"})
+Quantity = Annotated[
+    str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,18})(\.[0-9]{1,6})?$"), _DECIMAL
+]
 SignedQuantity = Annotated[
-    str, StringConstraints(pattern=r"^-?(0|[1-9][0-9]{0,18})(\.[0-9]{1,6})?$")
+    str, StringConstraints(pattern=r"^-?(0|[1-9][0-9]{0,18})(\.[0-9]{1,6})?$"), _DECIMAL
 ]
 
 _INSTANT = re.compile(
@@ -156,7 +171,9 @@ def _edge_of(read: Any, write: Any, form: str) -> Any:
 
 def format_instant(at: datetime) -> str:
     """RFC 3339 in the city's own zone, microseconds kept."""
-    return at.astimezone(SHANGHAI).isoformat()
+    here = at.astimezone(SHANGHAI)
+    # Before 1901 the city went by the sun, by seconds of an offset that RFC 3339 cannot say.
+    return (here if here.strftime("%z")[5:] == "" else at.astimezone(UTC)).isoformat()
 
 
 Instant = Annotated[datetime, _edge_of(_read_instant, format_instant, "date-time")]
@@ -173,10 +190,17 @@ def _clean(text: str) -> str:
     return cleaned
 
 
-Text = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_clean)]
-LongText = Annotated[str, StringConstraints(min_length=1, max_length=4000), AfterValidator(_clean)]
+_PLAIN = Field(json_schema_extra={"format": "plain-text"})
+Text = Annotated[
+    str, StringConstraints(min_length=1, max_length=200), AfterValidator(_clean), _PLAIN
+]
+LongText = Annotated[
+    str, StringConstraints(min_length=1, max_length=4000), AfterValidator(_clean), _PLAIN
+]
 # What a machine calls something: an id, a code, a key's text.
 Id = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,200}$")]
+# Read by `signing.unb64`, which takes no padding.
+Base64Url = Annotated[str, Field(max_length=16_000, json_schema_extra={"format": "base64url"})]
 
 
 class Form(BaseModel):

@@ -6,6 +6,7 @@ Two applications stand on two ports: the public one, and the inner one for opera
 import re
 import secrets
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
@@ -13,7 +14,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from prometheus_client import Counter, Histogram
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
@@ -21,6 +22,7 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from marketkit.db import Database, sqlstate
+from marketkit.description import PROBLEM_TYPE, complete
 from marketkit.errors import Busy, NotFound, Refusal, Unauthenticated, Unreadable, problem
 from marketkit.guard import Guard
 from marketkit.identity import Verifier
@@ -45,6 +47,10 @@ class MethodNotAllowed(Refusal):
     title = "该地址不支持此方法"
     status = 405
 
+    def __init__(self, allowed: Sequence[str] = ()) -> None:
+        super().__init__()
+        self.allowed = tuple(allowed)
+
 
 class StorageFull(Refusal):
     title = "存储空间不足，暂停写入"
@@ -64,18 +70,6 @@ _SQL_REFUSALS: dict[str, type[Refusal]] = {state: Busy for state in _BUSY_STATES
 _SQL_REFUSALS["53100"] = StorageFull
 
 
-class AnswerModel(BaseModel):
-    """A problem document, as the OpenAPI description shows it."""
-
-    type: str
-    title: str
-    status: int
-    code: str
-    detail: str | None = None
-    article: str | None = None
-    trace_id: str | None = None
-
-
 def problem_response(refusal: Refusal, trace_id: str) -> Response:
     headers = {}
     if refusal.retry_after_s or isinstance(refusal, Busy):
@@ -86,7 +80,7 @@ def problem_response(refusal: Refusal, trace_id: str) -> Response:
         canonical(problem(refusal, trace_id)),
         refusal.status,
         headers,
-        media_type="application/problem+json",
+        media_type=PROBLEM_TYPE,
     )
 
 
@@ -167,8 +161,12 @@ class Observed:
         # Whoever invents methods makes no series of them.
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
         DURATION.labels(method, route, f"{status // 100}xx").observe(duration_s)
-        log.info("request", method=method, route=route, status=status,
-                 duration_s=round(duration_s, 4))  # fmt: skip
+        said: dict[str, Any] = {"duration_s": round(duration_s, 4)}
+        caller = scope["state"].get("caller")
+        if status == 403 and caller is not None:
+            # Who tried what they may not.
+            said["principal"] = caller.sub
+        log.info("request", method=method, route=route, status=status, **said)
 
 
 def _answer_error(error: Exception, trace_id: str) -> Response:
@@ -185,7 +183,9 @@ def _answer_error(error: Exception, trace_id: str) -> Response:
 async def _handle(request: Request, error: Exception) -> Response:
     answer = _answer_error(error, request.state.trace_id)
     if answer.status_code == MethodNotAllowed.status:
-        answer.headers["Allow"] = ", ".join(_methods(request))
+        # Whoever forwards knows the methods of an address better than its one route does.
+        known = error.allowed if isinstance(error, MethodNotAllowed) else _methods(request)
+        answer.headers["Allow"] = ", ".join(known)
     return answer
 
 
@@ -199,21 +199,28 @@ def _methods(request: Request) -> list[str]:
     ]
 
 
+class _Application(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            self.openapi_schema = complete(super().openapi())
+        return self.openapi_schema
+
+
 def create_app(
     house: Database, verifier: Verifier, title: str, routers: list[APIRouter], **options: Any
 ) -> FastAPI:
     """An application of these routers, guarded and observed.
 
-    It answers under any name until `app.state.allowed_hosts` says which.
+    It answers under any name until `app.state.allowed_hosts` says which, and anyone as often as
+    they ask until `app.state.rates` says how often.
     """
-    app = FastAPI(
+    app = _Application(
         title=title,
         version="0.1.0",
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
-        responses={"default": {"model": AnswerModel, "description": "问题文档"}},
         generate_unique_id_function=lambda route: route.name,
         **options,
     )
@@ -221,16 +228,20 @@ def create_app(
     app.state.verifier = verifier
     app.state.meetings = {}
     app.state.allowed_hosts = frozenset()
-    quiet = set()
+    app.state.rates = None
     for router in routers:
         app.include_router(router)
-        quiet |= {
-            route.path
-            for route in router.routes
-            if isinstance(route, APIRoute) and "quiet" in route.tags
-        }
+    quiet = _tagged(routers, "quiet")
+    app.state.uploads = _tagged(routers, "upload")
     for kind in (Refusal, RequestValidationError, HTTPException, DBAPIError, PoolTimeout):
         app.add_exception_handler(kind, _handle)
     app.add_middleware(Guard)
-    app.add_middleware(Observed, quiet_routes=frozenset(quiet))
+    app.add_middleware(Observed, quiet_routes=quiet)
     return app
+
+
+def _tagged(routers: list[APIRouter], tag: str) -> frozenset[str]:
+    routes = (route for router in routers for route in router.routes)
+    return frozenset(
+        route.path for route in routes if isinstance(route, APIRoute) and tag in route.tags
+    )

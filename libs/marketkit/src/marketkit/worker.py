@@ -1,6 +1,7 @@
 """What runs beside the requests: sequencer, relay, readers, clock, each supervised apart."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -14,9 +15,14 @@ from marketkit.db import Database, Session, sql
 from marketkit.feed import FeedDown
 from marketkit.kafka import Wire, WireDown, producing
 from marketkit.logs import log
-from marketkit.outbox import in_hundreds, note_sent, sequence, unsent
+from marketkit.outbox import note_sent, sequence, unsent
 
 RESTARTS = Counter("yaosu_task_restarts_total", "Loops that failed and began again", ["task"])
+UNSEQUENCED = Gauge("yaosu_outbox_unsequenced", "Hundreds of events without a place in the log")
+OLDEST_UNSENT = Gauge(
+    "yaosu_outbox_oldest_unsent_seconds", "Whole seconds since the relay had nothing left to send"
+)
+CLOCK_OFFSET = Gauge("yaosu_clock_offset_seconds", "The service's clock, ahead of the database's")
 UNSENT = Gauge("yaosu_outbox_unsent", "Hundreds of events not sent yet")
 IMBALANCE = Gauge("yaosu_ledger_imbalance", "Minor units out of conservation", ["asset"])
 CHECKED = Gauge("yaosu_ledger_checked_balances", "Balances the last conservation check saw")
@@ -68,6 +74,14 @@ class Bells:
     outbox: asyncio.Event = field(default_factory=asyncio.Event)
     log: asyncio.Event = field(default_factory=asyncio.Event)
     is_relay: bool = False
+    level_at_s: float = 0.0
+
+    def behind_s(self) -> int:
+        """Since when something may be unsent, in whole seconds; 0 where another process relays.
+
+        It rises with a broker out of reach whether or not anything waits: no bid shows in it.
+        """
+        return int(time.monotonic() - self.level_at_s) if self.is_relay else 0
 
     async def listen(self) -> None:
         """Hold one connection to be woken by, and on it the relay's lease."""
@@ -87,6 +101,7 @@ class Bells:
                         "SELECT pg_try_advisory_lock(%s)", (RELAY_LOCK,)
                     )
                     row = await cursor.fetchone()
+                    self.level_at_s = time.monotonic()
                     self.is_relay = bool(row and row[0])
                 await connection.execute("SELECT 1")
                 self.outbox.set()
@@ -150,8 +165,10 @@ async def relay_forever(
         while True:
             await bells.log.wait()
             bells.log.clear()
-            while bells.is_relay and await relay_once(house, wire):
-                pass
+            while bells.is_relay:
+                if not await relay_once(house, wire):
+                    bells.level_at_s = time.monotonic()
+                    break
 
 
 async def clock_forever(house: Database, ticks: Sequence[Tick]) -> None:
@@ -161,6 +178,7 @@ async def clock_forever(house: Database, ticks: Sequence[Tick]) -> None:
     while True:
         for tick in ticks:
             await house.run(tick, "worker")
+        await house.run(measure, "worker")
         if now() >= checkpoint_due:
             await house.run(sign_checkpoint, "worker")
             checkpoint_due = now() + CHECKPOINT_EVERY_S
@@ -168,6 +186,23 @@ async def clock_forever(house: Database, ticks: Sequence[Tick]) -> None:
             await check_ledger(house)
             ledger_due = now() + LEDGER_CHECK_EVERY_S
         await asyncio.sleep(0.5)
+
+
+def in_hundreds(event_count: int) -> int:
+    """A backlog as metrics show it: in whole hundreds, so that it counts nobody's few bids."""
+    return event_count // 100 * 100
+
+
+async def measure(session: Session) -> None:
+    """Show how much waits for its place, and how far the clock was moved."""
+    found = await sql(
+        session,
+        "SELECT (SELECT count(*) FROM (SELECT FROM outbox LIMIT 100000) AS few) AS waiting, "
+        "extract(epoch FROM clock_offset) AS offset_s FROM house",
+    )
+    row = found.one()
+    UNSEQUENCED.set(in_hundreds(row.waiting))
+    CLOCK_OFFSET.set(row.offset_s)
 
 
 async def check_ledger(house: Database) -> ledger.Imbalance:
@@ -191,6 +226,7 @@ def standard_loops(
 ) -> list[Loop]:
     """What every service's worker runs."""
     bells = Bells(house)
+    OLDEST_UNSENT.set_function(bells.behind_s)
     return [
         Loop("bells", bells.listen_safely),
         Loop("sequencer", lambda: sequence_forever(house, bells)),

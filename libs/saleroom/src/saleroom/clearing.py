@@ -3,7 +3,6 @@
 Pure integers: no clock, no database, no network, no randomness but the seed that was published.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -159,24 +158,25 @@ def _left_by_limits(terms: Terms, bids: Sequence[Bid]) -> dict[str, int]:
     """What the limits leave of each bid they cut, possibly nothing."""
     if terms.purchase_limit_minor is None and not terms.limits_minor:
         return {}
-    by_bidder: defaultdict[str, list[Bid]] = defaultdict(list)
+    wanted_minor: dict[str, int] = {}
     for bid in bids:
-        by_bidder[bid.bidder].append(bid)
-    left: dict[str, int] = {}
-    for bidder, own in by_bidder.items():
-        limit_minor = terms.limit_minor(bidder)
-        if limit_minor is not None and sum(bid.quantity_minor for bid in own) > limit_minor:
-            left.update(_cut(own, limit_minor))
-    return left
+        bidder = bid.bidder
+        wanted_minor[bidder] = wanted_minor.get(bidder, 0) + bid.quantity_minor
+    left_minor: dict[str, int] = {}
+    for bidder, wanted in wanted_minor.items():
+        limit = terms.limit_minor(bidder)
+        if limit is not None and wanted > limit:
+            left_minor[bidder] = limit
+    return dict(_cut((bid for bid in bids if bid.bidder in left_minor), left_minor))
 
 
-def _cut(bids: Iterable[Bid], limit_minor: int) -> Iterator[tuple[str, int]]:
+def _cut(bids: Iterable[Bid], left_minor: dict[str, int]) -> Iterator[tuple[str, int]]:
     # The lowest price goes first, then the latest bid: what is kept is served in the order of time.
-    left_minor = limit_minor
     for bid in _by_time(bids):
-        if bid.quantity_minor > left_minor:
-            yield bid.bid_id, left_minor
-        left_minor = max(0, left_minor - bid.quantity_minor)
+        left = left_minor[bid.bidder]
+        if bid.quantity_minor > left:
+            yield bid.bid_id, left
+        left_minor[bid.bidder] = max(0, left - bid.quantity_minor)
 
 
 def _by_time(bids: Iterable[Bid]) -> list[Bid]:

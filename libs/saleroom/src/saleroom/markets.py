@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from contracts.sale import Format, PriceRule, TieRule, Undersubscribed
 from marketkit.policy import Rule, Rules
 from marketkit.units import AmountYuanOrZero, PriceYuan
+from saleroom.sealing import STEPS_MAX
 
 
 class Bounds(Rules):
@@ -57,13 +58,14 @@ class SaleRules(Rules):
     base_price: Rule[dict[str, PriceYuan]]
     floor_price: Rule[dict[str, PriceBounds]]
     deposit_ratio: Rule[Bounds]
+    deposit_interest: Rule[Bounds]
     announcement_days: Rule[Bounds]
     publicity_days: Rule[Bounds]
     deposit_refund_days: Rule[Annotated[int, Field(ge=0)]]
     payment_days: Rule[Bounds]
     purchase_limit: Rule[Bounds]
     bidders_min: Rule[Bounds]
-    steps_max: Rule[Annotated[int, Field(ge=1)]]
+    steps_max: Rule[Annotated[int, Field(ge=1, le=STEPS_MAX)]]
     service_fee: Rule[AmountYuanOrZero]
 
 

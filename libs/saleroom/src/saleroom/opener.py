@@ -131,7 +131,11 @@ def bring_to_light(opening: Due, closed: Closed, session_private_key: bytes) -> 
         draw_sha256=sale.draw_secret_sha256,
     )
     said = partial(
-        reveal, private_key=private_key, unit=closed.unit, deposit_due_at=sale.deposit_due_at
+        reveal,
+        private_key=private_key,
+        unit=closed.unit,
+        deposit_due_at=sale.deposit_due_at,
+        steps_max=sale.steps_max,
     )
     return Opened(
         session_id=opening.session_id,

@@ -30,6 +30,11 @@ F = TypeVar("F", bound=Form)
 FailureReason = Literal["NO_AWARD", "UNDERSUBSCRIBED", "TOO_FEW_BIDDERS"]
 
 
+class TooManySteps(BidVoid):
+    title = "密封报价的价位数超过公告所定"
+    article = "notice"
+
+
 class Offer(NamedTuple):
     """One step of a bid as the clearing takes it, and the bid it stands in."""
 
@@ -175,8 +180,15 @@ def opening_faults(
     for bid in bids:
         if commitments.get(bid.receipt_id) != bid.commitment:
             yield f"报价 {bid.receipt_id} 的承诺值与截止前记录的不符"
-        elif not _is_as_committed(bid, ASSET_UNITS[announced.terms.asset]):
-            yield f"报价 {bid.receipt_id} 的明文与承诺值不符"
+        else:
+            yield from _faults_of_bid(bid, announced.terms)
+
+
+def _faults_of_bid(bid: RevealedBid, terms: SaleTerms) -> Iterator[str]:
+    if not _is_as_committed(bid, ASSET_UNITS[terms.asset]):
+        yield f"报价 {bid.receipt_id} 的明文与承诺值不符"
+    elif not _is_judged_by_steps(bid, terms):
+        yield f"报价 {bid.receipt_id} 是否因价位数无效，与公告所定的最多价位数不符"
 
 
 def _is_as_committed(bid: RevealedBid, unit: Unit) -> bool:
@@ -185,6 +197,17 @@ def _is_as_committed(bid: RevealedBid, unit: Unit) -> bool:
     except BidVoid:
         return False
     return True
+
+
+def _is_judged_by_steps(bid: RevealedBid, terms: SaleTerms) -> bool:
+    # What is void for another reason need not be readable; what is void for this one must be.
+    if bid.void_code not in {None, TooManySteps.code}:
+        return True
+    try:
+        steps = read_bid(padded(bid), unb64(bid.commitment), ASSET_UNITS[terms.asset])
+    except BidVoid:
+        return False
+    return (len(steps) > terms.steps_max) == (bid.void_code is not None)
 
 
 def _barred(terms: SaleTerms, offers: Sequence[Offer]) -> dict[str, str]:

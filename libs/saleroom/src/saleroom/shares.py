@@ -1,4 +1,4 @@
-"""A sale's key in five shares of which three open it, and its draw's secret. No clock, no I/O."""
+"""A sale's key in five shares of which three open it, its drill and its draw. No clock, no I/O."""
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
@@ -57,8 +57,7 @@ def seal_sale(sale_id: str, officers: Mapping[str, bytes]) -> SaleSeal:
         KeyOfficersWrong: They are not five, or two have one key.
         PublicKeyUnusable: Nothing can be wrapped to one of the keys.
     """
-    if len(officers) != SHARES or len(set(officers.values())) != SHARES:
-        raise KeyOfficersWrong()
+    check_key_officers(list(officers.values()))
     pair = new_key_pair()
     wrapped = {
         officer: wrap_share(share, public_key=key, sale_id=sale_id, officer=officer)
@@ -72,6 +71,16 @@ def seal_sale(sale_id: str, officers: Mapping[str, bytes]) -> SaleSeal:
         draw_sha256=sha256(secret).digest(),
         draw_ciphertext=wrap_draw(secret, public_key=pair.public_key, sale_id=sale_id),
     )
+
+
+def check_key_officers(public_keys: Sequence[bytes]) -> None:
+    """Return if these are five different keys.
+
+    Raises:
+        KeyOfficersWrong: They are not five, or two are one.
+    """
+    if len(public_keys) != SHARES or len(set(public_keys)) != SHARES:
+        raise KeyOfficersWrong()
 
 
 def split_key(private_key: bytes) -> tuple[bytes, ...]:

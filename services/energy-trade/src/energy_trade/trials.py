@@ -3,11 +3,12 @@
 from typing import Any
 
 from energy_trade.accounts.rules import QuantityTceOrT
+from energy_trade.coal_stocks.rules import days_of_coal
 from energy_trade.policy import Asset, Policy, policy_on
 from energy_trade.shutdowns.rules import split_shutdown
 from marketkit.codes import check_uscc
 from marketkit.trial import Trials
-from marketkit.units import ASSET_UNITS, Form
+from marketkit.units import ASSET_UNITS, Form, QuantityTonne, QuantityTonneOrZero
 from saleroom.trials import ClearingIn, clear_trial
 
 
@@ -15,6 +16,11 @@ class ShutdownSplitIn(Form):
     case: str
     asset: Asset
     quantity: QuantityTceOrT
+
+
+class CoalStockIn(Form):
+    stock_t: QuantityTonneOrZero
+    daily_burn_t: QuantityTonne
 
 
 class UsccIn(Form):
@@ -35,6 +41,13 @@ def try_shutdown_split(form: ShutdownSplitIn, policy: Policy) -> dict[str, Any]:
     }
 
 
+def try_coal_stock(form: CoalStockIn, policy: Policy) -> dict[str, Any]:
+    """`energy.coal_stock`: how many days a plant's coal lasts, and which level that is, art. 7."""
+    lasting = days_of_coal(form.stock_t, form.daily_burn_t, policy)
+    articles = [policy.coal_stock.floor.article]
+    return {"days": lasting.days, "level": lasting.level, "articles": articles}
+
+
 def try_uscc(form: UsccIn, policy: Policy) -> dict[str, Any]:
     """`party.uscc`: whether a unified social credit code is well formed, and its region."""
     code = check_uscc(form.code)
@@ -43,5 +56,6 @@ def try_uscc(form: UsccIn, policy: Policy) -> dict[str, Any]:
 
 TRIALS = Trials(policy_on)
 TRIALS.add("energy.shutdown_split", ShutdownSplitIn, try_shutdown_split)
+TRIALS.add("energy.coal_stock", CoalStockIn, try_coal_stock)
 TRIALS.add("party.uscc", UsccIn, try_uscc)
 TRIALS.add("sale.clearing", ClearingIn, clear_trial)

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import cast
 
 from fastapi import FastAPI
@@ -28,7 +27,7 @@ def create_app(parts: Parts) -> FastAPI:
         board.routes(settings.sources),
         replay.routes(REACTIONS),
         commands.routes(upstreams),
-        pages.routes(settings.sources, partial(commands.title_of, upstreams)),
+        pages.routes(settings.sources, *commands.asked_for_pages(upstreams)),
     ]
 
     @asynccontextmanager

@@ -22,4 +22,6 @@ def _reader(parts: Parts, market: str, at: UpstreamSettings) -> Reader:
         return service_token(parts.house.signer, parts.house.source)
 
     feed = Feed(at.source, f"yaosu.{market}.v1", at.inner, token)
-    return Reader(parts.house, feed, REACTIONS, parts.mac_key)
+    return Reader(
+        parts.house, feed, REACTIONS, parts.mac_key, parts.verifier.public_keys(at.source)
+    )

@@ -205,8 +205,11 @@ async def withdraw_sealed_bid(
     (prepared,) = await lock_sale_for_bids(
         session, [PlacedBid(sale_id, caller.uscc, 0, b"", b"", b"")]
     )
-    bid = await session.get(SealedBid, receipt_id)
-    if bid is None or bid.uscc != caller.uscc or bid.sale_id != sale_id:
+    own = select(SealedBid).where(
+        SealedBid.id == receipt_id, SealedBid.sale_id == sale_id, SealedBid.uscc == caller.uscc
+    )
+    bid = (await session.exec(own)).first()
+    if bid is None:
         raise BidUnknown()
     check_window(prepared.window, prepared.at)
     query = select(func.max(SealedBid.version)).where(

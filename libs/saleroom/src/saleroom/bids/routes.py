@@ -10,14 +10,14 @@ from marketkit.db import Session
 from marketkit.doors import AskDep, CommandDep, Commanded, open_to
 from marketkit.errors import FieldFault, InputInvalid
 from marketkit.signing import unb64
-from marketkit.units import Form
+from marketkit.units import Base64Url, Form
 from saleroom.bids import actions
 from saleroom.bids.actions import PLACE, OwnBid, Receipt
 from saleroom.bids.rules import PlacedBid
 from saleroom.bids.tables import SealedBid
 from saleroom.markets import Market
 
-Bytes = Annotated[str, Field(max_length=16_000)]
+Bytes = Annotated[str, Field(max_length=16_000, json_schema_extra={"contentEncoding": "base64url"})]
 BIDS = "/v1/sales/{sale_id}/sealed-bids"
 
 
@@ -25,9 +25,9 @@ class SealedBidIn(Form):
     """A bid sealed on the bidder's own machine."""
 
     version: Annotated[int, Field(ge=1, le=100_000)]
-    ciphertext: Bytes
-    commitment: Bytes
-    key_sm3: Bytes
+    ciphertext: Base64Url
+    commitment: Base64Url
+    key_sm3: Base64Url
 
 
 class OwnBids(Form):

@@ -10,7 +10,7 @@ from marketkit.units import Form, Instant
 from saleroom.corrections.rules import AcceptanceIn, CorrectionIn, check_acceptance, put_off
 from saleroom.corrections.tables import Correction
 from saleroom.entries.actions import RegistrationOut, entered, out, tell_unnamed
-from saleroom.entries.rules import RegistrationStateNotAllowed, RegistrationUnknown
+from saleroom.entries.rules import RegistrationStateNotAllowed
 from saleroom.notices.actions import INSTANTS, advance, locked_sale, require, timetable
 from saleroom.notices.rules import SaleUnknown
 from saleroom.notices.tables import Sale
@@ -68,9 +68,7 @@ async def accept_correction(
         CorrectionNotCurrent: not the last correction; `notice`.
         CorrectionAlreadyAccepted: said before, or entered since.
     """
-    sale, registration, deposit, at = await entered(session, sale_id, registration_id)
-    if registration.uscc != caller.uscc:
-        raise RegistrationUnknown()
+    sale, registration, deposit, at = await entered(session, sale_id, registration_id, caller)
     require(sale, "ANNOUNCED", "OPEN")
     if registration.state not in {"REGISTERED", "QUALIFIED"}:
         raise RegistrationStateNotAllowed()

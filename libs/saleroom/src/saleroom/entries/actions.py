@@ -10,8 +10,8 @@ from contracts import sale as facts
 from marketkit.codes import ProjectCode
 from marketkit.db import Session, house, instant, new_id
 from marketkit.facts import Fact
+from marketkit.holds import void_holds
 from marketkit.identity import Caller
-from marketkit.ledger import void_holds
 from marketkit.movements import Movement
 from marketkit.outbox import Telling, tell, tell_all
 from marketkit.units import (
@@ -24,10 +24,19 @@ from marketkit.units import (
     Text,
     day_of,
 )
+from saleroom.bookings.actions import (
+    Return,
+    deposit_bookings,
+    new_sub_account,
+    order_refunds,
+    record_booking,
+    require_decided,
+)
+from saleroom.bookings.rules import BookedIn, check_payer
+from saleroom.bookings.tables import BankBooking
 from saleroom.entries.rules import (
     AlreadyReconciled,
     AlreadyRegistered,
-    BankSerialUsed,
     DepositAlreadyRecorded,
     ReconciliationTooEarly,
     RegistrationStateNotAllowed,
@@ -40,7 +49,7 @@ from saleroom.entries.rules import (
 )
 from saleroom.entries.tables import Deposit, Registration
 from saleroom.markets import Buyer, Market
-from saleroom.notices.actions import SaleRef, advance, booking, locked_sale, require
+from saleroom.notices.actions import SaleRef, advance, booking, locked_sale, note_returned, require
 from saleroom.notices.rules import quantity_minor
 from saleroom.notices.tables import Sale
 
@@ -61,8 +70,11 @@ class RegistrationOut(Form):
     quantity_max: Quantity
     deposit_due_yuan: AmountYuan
     deposit_state: str
+    deposit_returned_at: Instant | None
     registered_at: Instant
     accepted_correction: int
+    # Where to pay: for the participant and for who books money, nobody else.
+    sub_account: str | None
 
 
 class QualificationIn(Form):
@@ -70,10 +82,8 @@ class QualificationIn(Form):
     reason: Text | None = None
 
 
-class DepositIn(Form):
-    amount_yuan: AmountYuan
-    booked_at: Instant
-    bank_serial: Text
+class DepositIn(BookedIn):
+    """A participant's deposit, as the bank booked it."""
 
 
 async def register(
@@ -120,6 +130,7 @@ async def _enter(
         uscc=uscc,
         name=form.name,
         project_code=form.project_code,
+        sub_account=new_sub_account(),
         quantity_max_minor=most,
         deposit_due_fen=deposit_due_fen(sale.floor_fen, most, scale, sale.deposit_ratio_bp),
         state="REGISTERED",
@@ -153,9 +164,7 @@ async def withdraw_registration(
         SaleStateNotAllowed: bids are closed.
         RegistrationStateNotAllowed: refused or withdrawn already.
     """
-    sale, registration, deposit, at = await entered(session, sale_id, registration_id)
-    if registration.uscc != caller.uscc:
-        raise RegistrationUnknown()
+    sale, registration, deposit, at = await entered(session, sale_id, registration_id, caller)
     require(sale, "ANNOUNCED", "OPEN")
     if registration.state not in {"REGISTERED", "QUALIFIED"}:
         raise RegistrationStateNotAllowed()
@@ -189,7 +198,7 @@ async def qualify(
     await tell(session, fact, key=sale.id, policy_version=sale.policy_version, at=at)
     if form.verdict == "REFUSED":
         await refund_deposits(session, market, sale, [deposit], at)
-    return out(sale, registration, deposit)
+    return out(sale, registration, deposit, shows_account=False)
 
 
 async def record_deposit(
@@ -203,7 +212,8 @@ async def record_deposit(
         AlreadyReconciled: deposits are settled.
         DepositAlreadyRecorded: it is confirmed.
         BookedInFuture, DepositAmountWrong, DepositLate: `notice`.
-        BankSerialUsed: the booking stands elsewhere.
+        ThirdPartyPayer: it is known who paid, and it is another; `notice`.
+        BankSerialUsed: the booking is known, whatever it was for.
     """
     sale, registration, deposit, at = await entered(session, sale_id, registration_id)
     require(sale, "ANNOUNCED", "OPEN", "CLOSED")
@@ -218,17 +228,19 @@ async def record_deposit(
         due_at=sale.deposit_due_at,
         at=at,
     )
-    used = await session.exec(
-        select(Deposit.registration_id).where(Deposit.bank_serial == form.bank_serial)
-    )
-    if used.first() is not None:
-        raise BankSerialUsed()
-    deposit.state, deposit.amount_fen = "CONFIRMED", form.amount_yuan
-    deposit.booked_at, deposit.bank_serial = form.booked_at, form.bank_serial
+    check_payer(form.payer_name, registration.name)
+    booking = await record_booking(session, form.line, "DEPOSIT", sale.id, registration.id, at)
+    fact = confirm_deposit(deposit, booking)
     await session.flush()
-    fact = facts.DepositConfirmed(registration_id=registration.id)
     await tell(session, fact, key=sale.id, policy_version=sale.policy_version, at=at)
     return out(sale, registration, deposit)
+
+
+def confirm_deposit(deposit: Deposit, booking: BankBooking) -> facts.DepositConfirmed:
+    """Let a booking be a participant's deposit; the caller tells the fact."""
+    deposit.state, deposit.amount_fen = "CONFIRMED", booking.amount_fen
+    deposit.booked_at, deposit.bank_serial = booking.booked_at, booking.bank_serial
+    return facts.DepositConfirmed(registration_id=deposit.registration_id)
 
 
 async def reconcile_deposits(session: Session, sale_id: str) -> SaleRef:
@@ -239,6 +251,7 @@ async def reconcile_deposits(session: Session, sale_id: str) -> SaleRef:
         SaleStateNotAllowed: it is not closed.
         AlreadyReconciled: decided before.
         ReconciliationTooEarly: deposits may still come; `notice`.
+        BankLinesUnresolved: money on this sale's sub-accounts is neither booked nor to go back.
     """
     sale = await locked_sale(session, sale_id)
     at = await instant(session)
@@ -248,6 +261,7 @@ async def reconcile_deposits(session: Session, sale_id: str) -> SaleRef:
         raise AlreadyReconciled()
     if at < sale.deposit_due_at:
         raise ReconciliationTooEarly()
+    await require_decided(session, sale.id)
     sale.reconciled_at = at
     fact = facts.DepositsReconciled()
     await tell(session, fact, key=sale.id, policy_version=sale.policy_version, at=at)
@@ -263,7 +277,13 @@ async def refund_deposits(
     returned = [deposit for deposit in deposits if deposit.state == "CONFIRMED"]
     for deposit in returned:
         deposit.state, deposit.refund_due_at = "REFUNDED", due_at
-    await session.flush()
+    booked = await deposit_bookings(session, [deposit.registration_id for deposit in returned])
+    returns = [
+        Return(booking, "DEPOSIT", booking.amount_fen, sale.deposit_interest_bp)
+        for booking in booked.values()
+    ]
+    refunds = await order_refunds(session, returns, due_at, at)
+    interest = {refund.registration_id: refund.interest_fen for refund in refunds}
     # Before the opening an amount would tell a quantity, and a withdrawer's `sub` a name.
     is_opened = sale.state in {"OPENED", "CLEARED", "CONFIRMED"}
     actor = "" if is_opened else house(session).source
@@ -272,6 +292,7 @@ async def refund_deposits(
             facts.DepositRefunded(
                 registration_id=deposit.registration_id,
                 amount_yuan=YUAN.edge(deposit.amount_fen) if is_opened else None,
+                interest_yuan=YUAN.edge(interest[deposit.registration_id]) if is_opened else None,
                 refund_due_at=due_at,
             ),
             key=sale.id,
@@ -290,7 +311,7 @@ async def give_all_back(
     """Undo what a sale holds when it ends without a deal: supply released, deposits returned."""
     legs = await void_holds(session, booking(sale, at))
     await refund_deposits(session, market, sale, await deposits_of(session, sale.id), at)
-    return [Movement.of(leg) for leg in legs]
+    return note_returned(sale, legs)
 
 
 async def deposits_of(session: Session, sale_id: str) -> Sequence[Deposit]:
@@ -306,17 +327,20 @@ async def deposits_of(session: Session, sale_id: str) -> Sequence[Deposit]:
 
 
 async def entered(
-    session: Session, sale_id: str, registration_id: str
+    session: Session, sale_id: str, registration_id: str, participant: Caller | None = None
 ) -> tuple[Sale, Registration, Deposit, datetime]:
     """The sale, one of its registrations and its deposit, all locked, and the instant.
 
     Raises:
-        SaleUnknown, RegistrationUnknown: no such sale or registration.
+        SaleUnknown, RegistrationUnknown: no such sale or registration, or not the participant's.
     """
     sale = await locked_sale(session, sale_id)
     query = select(Registration).where(
         Registration.id == registration_id, Registration.sale_id == sale_id
     )
+    if participant is not None:
+        # Asked of the database: another's must take as long as one that never was.
+        query = query.where(Registration.uscc == participant.uscc)
     registration = (await session.exec(query.with_for_update())).first()
     if registration is None:
         raise RegistrationUnknown()
@@ -326,7 +350,9 @@ async def entered(
     return sale, registration, deposit, at
 
 
-def out(sale: Sale, registration: Registration, deposit: Deposit) -> RegistrationOut:
+def out(
+    sale: Sale, registration: Registration, deposit: Deposit, *, shows_account: bool = True
+) -> RegistrationOut:
     """A registration as its enterprise and the officers see it."""
     unit = ASSET_UNITS[sale.asset]
     return RegistrationOut(
@@ -339,6 +365,8 @@ def out(sale: Sale, registration: Registration, deposit: Deposit) -> Registratio
         quantity_max=unit.format(registration.quantity_max_minor),
         deposit_due_yuan=YUAN.edge(registration.deposit_due_fen),
         deposit_state=deposit.state,
+        deposit_returned_at=deposit.returned_at,
         registered_at=registration.registered_at,
         accepted_correction=registration.accepted_correction,
+        sub_account=registration.sub_account if shows_account else None,
     )

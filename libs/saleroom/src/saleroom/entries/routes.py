@@ -72,7 +72,8 @@ def _add_officers(router: APIRouter, market: Market) -> None:
 
     @router.get(ENTRIES, response_model=Registrations, **both)
     async def list_registrations(sale_id: str, ask: AskDep) -> Registrations:
-        return await ask.run(lambda s: _registrations(s, sale_id))
+        books = ask.caller is not None and "trading_center" in ask.caller.roles
+        return await ask.run(lambda s: _registrations(s, sale_id, shows_account=books))
 
     @router.post(
         ENTRIES + "/{registration_id}/qualifications", response_model=RegistrationOut, **bureau
@@ -97,7 +98,9 @@ def _add_officers(router: APIRouter, market: Market) -> None:
         return await command.run(lambda s: actions.reconcile_deposits(s, sale_id))
 
 
-async def _registrations(session: Session, sale_id: str) -> Registrations:
+async def _registrations(
+    session: Session, sale_id: str, *, shows_account: bool = True
+) -> Registrations:
     found = await session.exec(
         select(Sale, Registration, Deposit)
         .join(Registration, col(Registration.sale_id) == col(Sale.id))
@@ -105,4 +108,5 @@ async def _registrations(session: Session, sale_id: str) -> Registrations:
         .where(Sale.id == sale_id)
         .order_by(col(Registration.id))
     )
-    return Registrations(items=[actions.out(*row) for row in found.all()])
+    items = [actions.out(*row, shows_account=shows_account) for row in found.all()]
+    return Registrations(items=items)

@@ -50,10 +50,6 @@ class BookedInFuture(RuleBroken):
     title = "银行入账时间晚于当前时间"
 
 
-class BankSerialUsed(Conflict):
-    title = "该银行流水号已登记"
-
-
 class ReconciliationTooEarly(Conflict):
     title = "保证金截止时间未到，不能确认对账"
     article = "notice"

@@ -1,5 +1,6 @@
 """A sale is drafted, announced with its key and held supply, suspended, resumed, archived."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -8,12 +9,11 @@ from sqlmodel import col, select
 
 from contracts import sale as facts
 from marketkit.db import Session, instant, new_id
-from marketkit.errors import InputInvalid
-from marketkit.identity import Caller
-from marketkit.ledger import Booking, Lot, hold
+from marketkit.holds import hold
+from marketkit.ledger import Booking, Lot
 from marketkit.movements import Leg, Movement
 from marketkit.outbox import tell
-from marketkit.signing import b64, unb64
+from marketkit.signing import b64
 from marketkit.units import ASSET_UNITS, YUAN, Form, Text, day_of
 from saleroom.markets import Market, SalePolicy
 from saleroom.notices.rules import (
@@ -21,14 +21,15 @@ from saleroom.notices.rules import (
     SaleDraftIn,
     SaleStateNotAllowed,
     SaleUnknown,
+    check_drill,
+    check_follows,
     check_notice,
     check_order,
     quantity_minor,
     read_fair_review,
 )
 from saleroom.notices.tables import KeyOfficer, Sale, SaleOfficer
-from saleroom.sealing import check_public_key
-from saleroom.shares import KeyOfficersWrong, SaleSeal, seal_sale
+from saleroom.shares import SaleSeal, check_key_officers, seal_sale
 
 INSTANTS = (
     "registration_closes_at",
@@ -46,37 +47,8 @@ class SaleRef(Form):
     state: str
 
 
-class OfficerIn(Form):
-    public_key: str
-
-
-class OfficerOut(Form):
-    officer_id: str
-    public_key: str
-
-
 class ReasonIn(Form):
     reason: Text
-
-
-async def register_key_officer(session: Session, caller: Caller, form: OfficerIn) -> OfficerOut:
-    """Register or replace the caller's public key, to which shares of later sales are wrapped.
-
-    Raises:
-        InputInvalid: not 32 bytes in base64url.
-        PublicKeyUnusable: nothing can be wrapped to it.
-    """
-    try:
-        public_key = unb64(form.public_key)
-    except ValueError:
-        raise InputInvalid("公钥须为base64url文本") from None
-    check_public_key(public_key)
-    at = await instant(session)
-    new = {"public_key": public_key, "registered_at": at}
-    officer = upsert(KeyOfficer).values(id=new_id(), sub=caller.sub, **new)
-    await session.exec(officer.on_conflict_do_update(index_elements=["sub"], set_=new))
-    found = await session.exec(select(KeyOfficer.id).where(KeyOfficer.sub == caller.sub))
-    return OfficerOut(officer_id=found.one(), public_key=form.public_key)
 
 
 async def draft_sale(session: Session, market: Market, form: SaleDraftIn) -> SaleRef:
@@ -85,11 +57,15 @@ async def draft_sale(session: Session, market: Market, form: SaleDraftIn) -> Sal
     Raises:
         TimetableWrong: its instants do not follow each other; `notice`.
         InputInvalid: an unknown asset or a quantity its unit cannot say.
+        FollowedSaleWrong: the sale it follows was not announced, or is of another asset; `notice`.
+        FollowedQuantityExceeded: more than what came back from it and nobody took; `notice`.
     """
     check_order(form)
     at = await instant(session)
     policy = market.policy_on(day_of(at))
     sale = Sale(**_columns(form), **_drafted(market, form, policy, at))
+    if form.follows_sale_id is not None:
+        await _check_follows(session, sale, form.follows_sale_id)
     session.add(sale)
     await session.flush()
     officers = [
@@ -127,9 +103,29 @@ def _drafted(market: Market, form: SaleDraftIn, policy: SalePolicy, at: datetime
         "state": "DRAFT",
         "source_account": market.source_account(form.asset),
         "is_dual_high_barred": False,
+        "steps_max": policy.sale.steps_max.value,
         "policy_version": policy.version,
         "drafted_at": at,
     }
+
+
+async def _check_follows(session: Session, sale: Sale, follows_sale_id: str) -> None:
+    # Its lock makes drafts that follow one sale wait for each other.
+    followed = (
+        await session.exec(select(Sale).where(Sale.id == follows_sale_id).with_for_update())
+    ).first()
+    query = select(Sale.supply_minor).where(
+        Sale.follows_sale_id == follows_sale_id,
+        # A draft given up took nothing; what an announced one gives back follows on that one.
+        ~(col(Sale.announced_at).is_(None) & col(Sale.state).in_(("CANCELLED", "ARCHIVED"))),
+    )
+    taken_minor = sum((await session.exec(query)).all())
+    is_known = followed is not None and followed.announced_at is not None
+    check_follows(
+        sale.supply_minor,
+        is_alike=is_known and followed is not None and followed.asset == sale.asset,
+        left_minor=(followed.returned_minor if followed else 0) - taken_minor,
+    )
 
 
 async def _known_officers(session: Session, officer_ids: list[str]) -> list[str]:
@@ -147,15 +143,16 @@ async def announce_sale(session: Session, market: Market, sale_id: str) -> SaleR
         TimetableWrong: art. 5.
         FairReviewMissing: measure 2.
         KeyOfficersWrong: not five key officers with a key each.
-        InsufficientFreeQuantity: the seller's account does not hold the supply.
+        DrillNotPassed: one of them has not answered the last drill with that key; `notice`.
+        PledgedQuantity, InsufficientFreeQuantity: the seller's account does not hold the supply.
     """
     sale = await locked_sale(session, sale_id)
     require(sale, "DRAFT")
     at = await instant(session)
     policy = market.policy_on(day_of(at))
     check_notice(_notice(sale), policy.sale, at, day_of(at))
-    seal = await _seal(session, sale)
-    sale.policy_version = policy.version
+    seal, drilled_at = await _seal(session, sale)
+    sale.policy_version, sale.steps_max = policy.version, policy.sale.steps_max.value
     legs = await hold(
         session, booking(sale, at), sale.source_account, sale.asset, sale.supply_minor
     )
@@ -164,31 +161,31 @@ async def announce_sale(session: Session, market: Market, sale_id: str) -> SaleR
     sale.public_key, sale.key_sm3 = seal.public_key, seal.key_sm3
     sale.draw_secret_sha256, sale.draw_secret_ciphertext = seal.draw_sha256, seal.draw_ciphertext
     await session.flush()
-    await tell(
-        session,
-        _announced(sale, market, legs),
-        key=sale.id,
-        policy_version=sale.policy_version,
-        at=at,
-    )
+    fact = _announced(sale, market, drilled_at, legs)
+    await tell(session, fact, key=sale.id, policy_version=sale.policy_version, at=at)
     return SaleRef(sale_id=sale.id, state=sale.state)
 
 
-async def _seal(session: Session, sale: Sale) -> SaleSeal:
+async def officers_of(session: Session, sale_id: str) -> Sequence[tuple[SaleOfficer, KeyOfficer]]:
+    """The key officers named for a sale, their rows locked, each with the key registered now."""
     found = await session.exec(
         select(SaleOfficer, KeyOfficer)
         .join(KeyOfficer, col(KeyOfficer.id) == col(SaleOfficer.officer_id))
-        .where(SaleOfficer.sale_id == sale.id)
+        .where(SaleOfficer.sale_id == sale_id)
         .order_by(col(KeyOfficer.id))
         .with_for_update(of=SaleOfficer)
     )
-    pairs = found.all()
-    if len(pairs) != 5:
-        raise KeyOfficersWrong()
+    return found.all()
+
+
+async def _seal(session: Session, sale: Sale) -> tuple[SaleSeal, datetime]:
+    pairs = await officers_of(session, sale.id)
+    check_key_officers([officer.public_key for _, officer in pairs])
+    drilled_at = check_drill([row.drilled_with(officer.public_key) for row, officer in pairs])
     seal = seal_sale(sale.id, {officer.id: officer.public_key for _, officer in pairs})
     for row, officer in pairs:
         row.wrapped_share = seal.wrapped_shares[officer.id]
-    return seal
+    return seal, drilled_at
 
 
 async def _is_dual_high_barred(session: Session, legs: list[Leg]) -> bool:
@@ -302,6 +299,12 @@ def booking(sale: Sale, at: datetime) -> Booking:
     return Booking("SALE", sale.id, sale.id, day_of(at), at, sale.policy_version)
 
 
+def note_returned(sale: Sale, legs: Sequence[Leg]) -> list[Movement]:
+    """Count what these legs released of the sale's supply; answer them as an event carries them."""
+    sale.returned_minor -= sum(leg.held for leg in legs)
+    return [Movement.of(leg) for leg in legs]
+
+
 def timetable(sale: Sale) -> facts.Timetable:
     return facts.Timetable(
         registration_closes_at=sale.registration_closes_at,
@@ -310,6 +313,7 @@ def timetable(sale: Sale) -> facts.Timetable:
         deposit_due_at=sale.deposit_due_at,
         opens_by=sale.opens_by,
         pay_days=sale.pay_days,
+        publicity_days=sale.publicity_days,
     )
 
 
@@ -331,7 +335,9 @@ def terms(sale: Sale) -> facts.SaleTerms:
             "purchase_limit": None if limit is None else unit.format(limit),
             "bidders_min": sale.bidders_min,
             "deposit_ratio_bp": sale.deposit_ratio_bp,
+            "deposit_interest_bp": sale.deposit_interest_bp,
             "is_dual_high_barred": sale.is_dual_high_barred,
+            "steps_max": sale.steps_max,
         }
     )
 
@@ -350,7 +356,9 @@ def sale_key(sale: Sale) -> facts.SaleKey | None:
     )
 
 
-def _announced(sale: Sale, market: Market, legs: list[Leg]) -> facts.SaleAnnounced:
+def _announced(
+    sale: Sale, market: Market, drilled_at: datetime, legs: list[Leg]
+) -> facts.SaleAnnounced:
     key = sale_key(sale)
     assert key is not None
     return facts.SaleAnnounced(
@@ -360,6 +368,8 @@ def _announced(sale: Sale, market: Market, legs: list[Leg]) -> facts.SaleAnnounc
         terms=terms(sale),
         timetable=timetable(sale),
         key=key,
+        drilled_at=drilled_at,
+        follows_sale_id=sale.follows_sale_id,
         movements=[Movement.of(leg) for leg in legs],
     )
 

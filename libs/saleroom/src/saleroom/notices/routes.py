@@ -12,7 +12,7 @@ from marketkit.signing import b64
 from marketkit.units import Form, Instant
 from saleroom.markets import Market
 from saleroom.notices import actions
-from saleroom.notices.actions import OfficerIn, OfficerOut, ReasonIn, SaleRef
+from saleroom.notices.actions import ReasonIn, SaleRef
 from saleroom.notices.rules import RegionNotAllowed, SaleDraftIn, SaleUnknown
 from saleroom.notices.tables import Sale
 
@@ -53,11 +53,6 @@ def open_at_the_city(*roles: str, department: str = "") -> dict[str, Any]:
 def routes(market: Market) -> APIRouter:
     router = APIRouter(tags=["sales"])
     center = open_at_the_city("trading_center")
-
-    @router.post("/v1/key-officers", response_model=OfficerOut, **open_to("key_officer"))
-    async def register_key_officer(form: OfficerIn, command: CommandDep) -> Response:
-        caller = command.caller
-        return await command.run(lambda s: actions.register_key_officer(s, caller, form))
 
     @router.post("/v1/sales", status_code=201, response_model=SaleRef, **center)
     async def draft_sale(form: SaleDraftIn, command: CommandDep) -> Response:

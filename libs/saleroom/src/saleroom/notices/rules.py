@@ -1,5 +1,6 @@
 """What a notice must satisfy before it may be announced. Pure: no clock, no database."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Annotated
@@ -43,6 +44,21 @@ class TimetableWrong(RuleBroken):
     title = "公告的时间安排有误"
 
 
+class DrillNotPassed(Conflict):
+    title = "五名密钥管理员须先以现有密钥完成演练"
+    article = "notice"
+
+
+class FollowedSaleWrong(RuleBroken):
+    title = "所接续的交易未曾公告，或指标种类不同"
+    article = "notice"
+
+
+class FollowedQuantityExceeded(Conflict):
+    title = "出让数量超过所接续交易收回而尚未再次出让的数量"
+    article = "notice"
+
+
 class FairReviewMissing(RuleBroken):
     title = "缺少通过的公平竞争审查结论"
     article = "measure 2"
@@ -82,7 +98,9 @@ class SaleDraftIn(Form):
     purchase_limit: Quantity | None = None
     bidders_min: Annotated[int, Field(ge=1, le=1000)]
     deposit_ratio_bp: Annotated[int, Field(ge=0, le=10_000)]
+    deposit_interest_bp: Annotated[int, Field(ge=0, le=10_000)] = 0
     pay_days: Annotated[int, Field(ge=1, le=365)]
+    publicity_days: Annotated[int, Field(ge=1, le=365)]
     registration_closes_at: Instant
     opens_at: Instant
     closes_at: Instant
@@ -90,6 +108,7 @@ class SaleDraftIn(Form):
     opens_by: Instant
     fair_review: FairReview | None = None
     key_officers: Annotated[list[Id], Field(max_length=20)]
+    follows_sale_id: Id | None = None
 
 
 @dataclass(frozen=True)
@@ -107,7 +126,9 @@ class Notice:
     purchase_limit_minor: int | None
     bidders_min: int
     deposit_ratio_bp: int
+    deposit_interest_bp: int
     pay_days: int
+    publicity_days: int
     registration_closes_at: datetime
     opens_at: datetime
     closes_at: datetime
@@ -158,6 +179,39 @@ def check_notice(notice: Notice, rules: SaleRules, at: datetime, today: date) ->
         raise FairReviewMissing()
 
 
+def check_drill(drilled_at: Sequence[datetime | None]) -> datetime:
+    """When the last of the key officers answered the drill before an announcement.
+
+    Args:
+        drilled_at: When each of them did, with the key its share will be wrapped to.
+
+    Raises:
+        DrillNotPassed: one of them has not; `notice`.
+    """
+    answered = [at for at in drilled_at if at is not None]
+    if len(answered) < len(drilled_at):
+        raise DrillNotPassed()
+    return max(answered)
+
+
+def check_follows(supply_minor: int, *, is_alike: bool, left_minor: int) -> None:
+    """Return if a sale may follow another with so much on offer.
+
+    Args:
+        supply_minor: What the new one offers.
+        is_alike: Whether the one it follows was announced, for the same asset.
+        left_minor: What came back from that one and no other sale took.
+
+    Raises:
+        FollowedSaleWrong: there is none to follow; `notice`.
+        FollowedQuantityExceeded: more than is left; `notice`.
+    """
+    if not is_alike:
+        raise FollowedSaleWrong()
+    if supply_minor > left_minor:
+        raise FollowedQuantityExceeded()
+
+
 def _check_choices(notice: Notice, rules: SaleRules) -> None:
     for chosen, rule, name in (
         (notice.format, rules.formats, "交易方式"),
@@ -178,8 +232,10 @@ def _check_amounts(notice: Notice, rules: SaleRules) -> None:
     if notice.supply_minor < notice.lot_minor or notice.supply_minor % notice.lot_minor:
         raise TermsOutOfBounds("出让数量须为交易单位的整数倍", article="notice")
     _check_bounds(notice.deposit_ratio_bp, rules.deposit_ratio, "保证金比例")
+    _check_bounds(notice.deposit_interest_bp, rules.deposit_interest, "保证金利率")
     _check_bounds(notice.bidders_min, rules.bidders_min, "最少竞买人数")
     _check_bounds(notice.pay_days, rules.payment_days, "付款期限")
+    _check_bounds(notice.publicity_days, rules.publicity_days, "公示期")
     # No limit is a limit of all that is offered.
     limit_minor = notice.purchase_limit_minor or notice.supply_minor
     if limit_minor < notice.lot_minor:

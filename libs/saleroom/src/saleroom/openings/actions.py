@@ -23,7 +23,8 @@ from saleroom.bids.actions import standing_bids
 from saleroom.bids.tables import SealedBid
 from saleroom.entries.tables import Deposit, Registration
 from saleroom.notices.actions import SaleRef, advance, locked_sale, require
-from saleroom.notices.tables import KeyOfficer, Sale, SaleOfficer
+from saleroom.notices.tables import Sale
+from saleroom.officers.actions import officer_of
 from saleroom.openings.rules import (
     WRAPPED_SHARE_BYTES,
     OpeningAlreadyConfirmed,
@@ -195,16 +196,6 @@ def _share(text: str) -> bytes:
     if len(wrapped) != WRAPPED_SHARE_BYTES:
         raise ShareSizeWrong()
     return wrapped
-
-
-async def officer_of(session: Session, sale_id: str, caller: Caller) -> str | None:
-    """The caller as one of the sale's five key officers."""
-    query = (
-        select(KeyOfficer.id)
-        .join(SaleOfficer, col(SaleOfficer.officer_id) == col(KeyOfficer.id))
-        .where(SaleOfficer.sale_id == sale_id, KeyOfficer.sub == caller.sub)
-    )
-    return (await session.exec(query)).first()
 
 
 async def openings_due(session: Session) -> list[Due]:

@@ -11,7 +11,9 @@ from marketkit.signing import b64, canonical
 from marketkit.units import Form, Instant
 from saleroom.markets import Market
 from saleroom.notices.routes import open_at_the_city
+from saleroom.notices.rules import RegionNotAllowed
 from saleroom.notices.tables import SaleOfficer
+from saleroom.officers.actions import officer_of
 from saleroom.openings import actions
 from saleroom.openings.actions import OpeningRef, ShareIn, ShareOut
 from saleroom.openings.rules import OpeningUnknown
@@ -76,6 +78,9 @@ def routes(market: Market) -> APIRouter:
     async def show_opening(sale_id: str, ask: AskDep) -> OpeningOut:
         assert ask.caller is not None
         caller = ask.caller
+        # Of the trading centre's, those of the city: a sale is no county's.
+        if "key_officer" not in caller.roles and not caller.is_citywide:
+            raise RegionNotAllowed()
         return await ask.run(lambda s: _opening(s, sale_id, caller))
 
     return router
@@ -83,7 +88,7 @@ def routes(market: Market) -> APIRouter:
 
 async def _opening(session: Session, sale_id: str, caller: Caller) -> OpeningOut:
     opening = (await session.exec(select(Opening).where(Opening.sale_id == sale_id))).first()
-    officer_id = await actions.officer_of(session, sale_id, caller) or ""
+    officer_id = await officer_of(session, sale_id, caller) or ""
     if opening is None or ("key_officer" in caller.roles and not officer_id):
         raise OpeningUnknown()
     newest = select(OpeningSession).where(

@@ -9,7 +9,15 @@ from marketkit.errors import Conflict, NotFound, RuleBroken
 from marketkit.signing import b64
 from marketkit.units import Unit
 from saleroom.bids.rules import CorrectionNotAccepted
-from saleroom.sealing import BidMalformed, BidPlace, BidVoid, SealedBid, open_bid, unwrap
+from saleroom.recompute import TooManySteps
+from saleroom.sealing import (
+    BidMalformed,
+    BidPlace,
+    BidVoid,
+    SealedBid,
+    open_bid,
+    unwrap,
+)
 
 # A share of 33 bytes, and what HPKE adds.
 WRAPPED_SHARE_BYTES = 33 + 48
@@ -86,14 +94,14 @@ class _Said(NamedTuple):
 
 
 def reveal(
-    bid: Standing, *, private_key: bytes, unit: Unit, deposit_due_at: datetime
+    bid: Standing, *, private_key: bytes, unit: Unit, deposit_due_at: datetime, steps_max: int
 ) -> RevealedBid:
     """The bid as it is told; void for its bidder's sake before for its own.
 
     `NOT_QUALIFIED`, `CORRECTION_NOT_ACCEPTED`, `DEPOSIT_NOT_CONFIRMED`, then as
-    `sealing.open_bid`: each voids that bid only.
+    `sealing.open_bid`, then `TOO_MANY_STEPS`: each voids that bid only.
     """
-    said = _opened(bid, private_key, unit)
+    said = _opened(bid, private_key, unit, steps_max)
     booked_at = bid.booked_at
     if bid.registration_state != "QUALIFIED":
         said = said._replace(void_code="NOT_QUALIFIED")
@@ -115,12 +123,11 @@ def reveal(
     )
 
 
-def _opened(bid: Standing, private_key: bytes, unit: Unit) -> _Said:
+def _opened(bid: Standing, private_key: bytes, unit: Unit, steps_max: int) -> _Said:
     try:
-        plaintext: bytes | None = open_bid(
-            bid.sealed, bid.place, private_key=private_key, unit=unit
-        ).plaintext
-        void_code = None
+        opened = open_bid(bid.sealed, bid.place, private_key=private_key, unit=unit)
+        plaintext: bytes | None = opened.plaintext
+        void_code = TooManySteps.code if len(opened.steps) > steps_max else None
     except BidVoid as void:
         plaintext = unwrap(bid.sealed.ciphertext, private_key, bid.place.info)
         void_code = void.code

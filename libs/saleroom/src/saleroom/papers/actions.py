@@ -1,18 +1,24 @@
 """What a paper of a sale says, found among the rows the caller may see; nothing is changed."""
 
-from datetime import datetime
+import json
+from collections.abc import Awaitable, Callable
+from datetime import date, datetime
 from typing import Any
 
 from sqlmodel import col, select
 
+from contracts.sale import DepositConfirmed, SaleConfirmed, SealedBidPlaced
+from marketkit.checkpoint import covering
 from marketkit.codes import CITY, REGION_NAMES
-from marketkit.db import Session
-from marketkit.signing import b64, sm3
+from marketkit.db import Session, house, sql
+from marketkit.facts import Fact
+from marketkit.signing import b64, same, sm3
 from marketkit.units import ASSET_UNITS, YUAN, day_of
 from saleroom.bids.tables import SealedBid
 from saleroom.entries.tables import Deposit, Registration
 from saleroom.markets import Market
 from saleroom.notices.tables import Sale
+from saleroom.openings.tables import Opening
 from saleroom.papers.rules import (
     BidReceipt,
     Deal,
@@ -20,11 +26,17 @@ from saleroom.papers.rules import (
     DealNotConfirmed,
     DepositNotBooked,
     DepositReceipt,
+    Facts,
     Kind,
+    PaperNotProven,
     PaperUnknown,
     PartyOnPaper,
     PaymentNotice,
+    Place,
+    Proof,
     SaleOnPaper,
+    Seal,
+    digest,
     in_words,
     paper_no,
 )
@@ -33,6 +45,7 @@ from saleroom.settlements.rules import converted_fen, due_fen
 from saleroom.settlements.tables import Settlement
 
 ISSUER = f"{REGION_NAMES[CITY]}公共资源交易中心"
+SEALED = ("ANNOUNCED", "OPEN", "CLOSED", "SUSPENDED")
 ENDED_UNSOLD = {"FAILED", "CANCELLED", "ARCHIVED"}
 
 
@@ -205,3 +218,88 @@ def _head(
             project_code=registration.project_code,
         ),
     }
+
+
+Finding = Callable[[Session, Market, str, str], Awaitable[Facts]]
+# By kind: how its paper is found, the fact it is of, and the field that names the paper in it.
+PROVABLE: dict[str, tuple[Finding, type[Fact], str]] = {
+    "bid-receipt": (bid_receipt, SealedBidPlaced, "receipt_id"),
+    "deposit-receipt": (deposit_receipt, DepositConfirmed, "registration_id"),
+    "deal-confirmation": (deal_confirmation, SaleConfirmed, ""),
+    "payment-notice": (payment_notice, SaleConfirmed, ""),
+}
+
+
+async def prove(
+    session: Session, market: Market, kind: str, sale_id: str, paper_id: str, said_sm3: str
+) -> Proof:
+    """That a paper with exactly this digest was issued, without its place; names nobody.
+
+    Raises:
+        PaperNotProven: there is no such paper, not yet, or it has another digest.
+    """
+    if kind not in PROVABLE:
+        raise PaperNotProven()
+    try:
+        facts = await PROVABLE[kind][0](session, market, sale_id, paper_id)
+    except (PaperUnknown, DepositNotBooked, DealNotConfirmed):
+        raise PaperNotProven() from None
+    if not same(digest(facts).encode(), said_sm3.encode()):
+        raise PaperNotProven()
+    return Proof(
+        kind=facts.kind,
+        paper_no=facts.paper_no,
+        issuer=facts.issuer,
+        issued_on=facts.issued_on,
+        sale_id=sale_id,
+        sale_title=facts.sale.title,
+        sm3=digest(facts),
+        is_sealed=await _is_place_sealed(session, sale_id, facts.issued_on),
+        place=None,
+    )
+
+
+async def _is_place_sealed(session: Session, sale_id: str, issued_on: date) -> bool:
+    # Places of the same log would count the bids of any sale that was sealed then and is still.
+    opened = select(Opening.id).where(Opening.sale_id == sale_id, Opening.state == "DONE")
+    others = select(Sale.announced_at).where(col(Sale.state).in_(SEALED))
+    return (await session.exec(opened)).first() is None or any(
+        announced_at is not None and day_of(announced_at) <= issued_on
+        for announced_at in (await session.exec(others)).all()
+    )
+
+
+async def place_of(session: Session, kind: Kind, sale_id: str, paper_id: str) -> Place | None:
+    """Where the fact of a paper stands; None while it waits for its place in the log."""
+    _, fact, field = PROVABLE[kind]
+    # Stored bytes have one form, and a quote inside a text is escaped: this finds no other.
+    found = await sql(
+        session,
+        "SELECT partition, sequence, chain, event FROM log WHERE key = :key "
+        "AND position(:type IN event) > 0 AND position(:of IN event) > 0 "
+        "ORDER BY sequence LIMIT 1",
+        key=sale_id,
+        type=f'"type":"{fact.type_in(house(session).market)}"'.encode(),
+        of=f'"{field}":"{paper_id}"'.encode() if field else b"",
+    )
+    row = found.first()
+    if row is None:
+        return None
+    event = json.loads(row.event)
+    return Place(
+        source=event["source"],
+        type=event["type"],
+        event_id=event["id"],
+        partition=row.partition,
+        sequence=row.sequence,
+        chain=row.chain.hex(),
+        checkpoint=await _seal(session, row.partition, row.sequence),
+    )
+
+
+async def _seal(session: Session, partition: int, sequence: int) -> Seal | None:
+    checkpoint = await covering(session, partition, sequence)
+    if checkpoint is None or checkpoint.id is None:
+        return None
+    signed_at = json.loads(checkpoint.body)["time"]
+    return Seal(id=checkpoint.id, signed_at=signed_at, kid=checkpoint.kid)

@@ -26,6 +26,7 @@ from saleroom.papers.rules import (
     Facts,
     Kind,
     PaymentNotice,
+    Proof,
     digest,
     proof,
     said,
@@ -63,7 +64,29 @@ def routes(market: Market) -> APIRouter:
     add("deposit-receipt", actions.deposit_receipt, Paper[DepositReceipt], payer)
     add("deal-confirmation", actions.deal_confirmation, Paper[DealConfirmation], buyer)
     add("payment-notice", actions.payment_notice, Paper[PaymentNotice], buyer)
+    _add_proof(router, market)
     return router
+
+
+def _add_proof(router: APIRouter, market: Market) -> None:
+    @router.get(
+        f"{PAPERS}/{{kind}}/{{paper_id}}/proof",
+        response_model=Proof,
+        summary="核验文书：摘要相符才有答复，不含任何当事人",
+        **open_to("anyone"),
+    )
+    async def prove_paper(
+        sale_id: str, kind: str, paper_id: str, ask: AskDep, sm3: str = ""
+    ) -> Proof:
+        proven = await ask.run(
+            lambda s: actions.prove(s, market, kind, sale_id, paper_id, sm3), "market"
+        )
+        if proven.is_sealed:
+            return proven
+        place = await ask.run(
+            lambda s: actions.place_of(s, proven.kind, sale_id, paper_id), "worker"
+        )
+        return proven.model_copy(update={"place": place})
 
 
 def _add(

@@ -42,6 +42,12 @@ class DealNotConfirmed(Conflict):
     title = "交易结果尚未确认，暂无此文书"
 
 
+class PaperNotProven(NotFound):
+    """The one answer for a paper that never was, is not yet, or says something else."""
+
+    title = "没有与此编号和摘要相符的文书"
+
+
 class SaleOnPaper(Form):
     """The sale a paper is of, by its own id and by what people call it."""
 
@@ -125,6 +131,44 @@ class PaymentNotice(Facts):
     due_yuan: AmountYuanOrZero
     due_in_words: str
     pay_by: Instant
+
+
+class Seal(Form):
+    """The checkpoint that covers a place in a log: signed by the service, kept by others."""
+
+    id: int
+    signed_at: Instant
+    kid: str
+
+
+class Place(Form):
+    """Where the fact that a paper is of stands in the log of its service."""
+
+    source: str
+    type: str
+    event_id: str
+    partition: int
+    sequence: int
+    chain: str
+    checkpoint: Seal | None
+
+
+class Proof(Form):
+    """That this very paper was issued. It names nobody: its holder knows whose it is.
+
+    `is_sealed` while bids of its sale are, or of another then in the same log: places would count
+    them, so none is told.
+    """
+
+    kind: Kind
+    paper_no: str
+    issuer: str
+    issued_on: Day
+    sale_id: str
+    sale_title: str
+    sm3: str
+    is_sealed: bool
+    place: Place | None
 
 
 def paper_no(kind: Kind, of: str, issued_on: date) -> str:

@@ -4,37 +4,42 @@ Money comes before quota, both or neither: the treasury's receipt and the credit
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlmodel import col, select
 
 from contracts import sale as facts
-from contracts.holdings import AccountOpened
 from marketkit.db import Session, instant
 from marketkit.facts import Fact
+from marketkit.holds import void_holds, void_part
 from marketkit.identity import Caller
-from marketkit.ledger import Account, open_account, post_holds, void_holds, void_part
-from marketkit.movements import Leg, Movement
 from marketkit.outbox import Telling, tell, tell_all
-from marketkit.units import ASSET_UNITS, YUAN, AmountYuan, AmountYuanOrZero, Form, Instant, Text
+from marketkit.units import ASSET_UNITS, YUAN, AmountYuan, AmountYuanOrZero, Form, Instant
+from saleroom.bookings.actions import (
+    Return,
+    deposit_bookings,
+    order_refunds,
+    record_booking,
+    require_decided,
+)
+from saleroom.bookings.rules import BookedIn, check_payer
 from saleroom.entries.actions import deposits_of, refund_deposits
 from saleroom.entries.tables import Deposit, Registration
-from saleroom.markets import Buyer, Market
-from saleroom.notices.actions import SaleRef, booking, locked_sale, require
+from saleroom.markets import Market
+from saleroom.notices.actions import SaleRef, booking, locked_sale, note_returned, require
 from saleroom.notices.tables import Sale
-from saleroom.results.tables import Award
+from saleroom.results.tables import Award, Result
 from saleroom.settlements.rules import (
-    PaymentSerialUsed,
     SettlementStateNotAllowed,
     SettlementUnknown,
-    TreasuryReceiptUsed,
     check_default,
     check_payment,
+    check_publicity,
+    check_signing,
     converted_fen,
     due_fen,
 )
-from saleroom.settlements.tables import Payment, Settlement
+from saleroom.settlements.tables import Settlement
 
 ENDED = {"DELIVERED", "DEFAULTED"}
 
@@ -55,14 +60,8 @@ class Settlements(Form):
     items: list[SettlementOut]
 
 
-class PaymentIn(Form):
-    amount_yuan: AmountYuan
-    booked_at: Instant
-    bank_serial: Text
-
-
-class DeliveryIn(Form):
-    treasury_receipt_no: Text
+class PaymentIn(BookedIn):
+    """What a winner still owed, as the bank booked it."""
 
 
 async def confirm_sale(session: Session, market: Market, sale_id: str) -> SaleRef:
@@ -71,10 +70,13 @@ async def confirm_sale(session: Session, market: Market, sale_id: str) -> SaleRe
     Raises:
         SaleUnknown: no such sale.
         SaleStateNotAllowed: it is not cleared.
+        PublicityNotEnded: the result has not been public for long enough; `notice`.
     """
     sale = await locked_sale(session, sale_id)
     require(sale, "CLEARED")
     at = await instant(session)
+    result = await session.get_one(Result, sale.id)
+    check_publicity(result.cleared_at, sale.publicity_days, at)
     awards = await _awards(session, sale.id)
     pay_by = at + timedelta(days=sale.pay_days)
     sold_minor = 0
@@ -94,7 +96,7 @@ async def confirm_sale(session: Session, market: Market, sale_id: str) -> SaleRe
         )
     sale.state, sale.confirmed_at = "CONFIRMED", at
     legs = await void_part(session, booking(sale, at), sale.supply_minor - sold_minor)
-    fact = facts.SaleConfirmed(movements=[Movement.of(leg) for leg in legs])
+    fact = facts.SaleConfirmed(movements=note_returned(sale, legs))
     await tell(session, fact, key=sale.id, policy_version=sale.policy_version, at=at)
     losers = [
         deposit
@@ -121,14 +123,14 @@ async def sign_contract(
     Raises:
         SaleUnknown, SettlementUnknown: no such sale, or another's contract.
         SettlementStateNotAllowed: it is not waiting for a signature.
+        SigningLate: the time to sign and pay is over; `notice`.
     """
-    sale, settlement, deposit, at = await _settled(session, sale_id, registration_id)
-    if settlement.uscc != caller.uscc:
-        raise SettlementUnknown()
-    _require(settlement, "CONFIRMED")
+    sale, settlement, deposit, at = await settled(session, sale_id, registration_id, caller)
+    require_settlement(settlement, "CONFIRMED")
+    check_signing(settlement.pay_by, at)
     settlement.state, settlement.signed_at = "SIGNED", at
     await session.flush()
-    said = _out(sale, settlement, deposit)
+    said = settlement_out(sale, settlement, deposit)
     fact = facts.ContractSigned(
         registration_id=registration_id,
         amount_yuan=YUAN.edge(settlement.amount_fen),
@@ -138,8 +140,8 @@ async def sign_contract(
     )
     await tell(session, fact, key=sale.id, policy_version=sale.policy_version, at=at)
     if said.due_yuan == 0:
-        await _note_paid(session, sale, settlement, deposit, at)
-    return _out(sale, settlement, deposit)
+        await note_paid(session, sale, settlement, deposit, at)
+    return settlement_out(sale, settlement, deposit)
 
 
 async def record_payment(
@@ -151,10 +153,11 @@ async def record_payment(
         SaleUnknown, SettlementUnknown: no such sale or contract.
         SettlementStateNotAllowed: it is not signed, or paid already.
         PaymentBookedInFuture, PaymentAmountWrong, PaymentLate: `notice`.
-        PaymentSerialUsed: the booking stands elsewhere.
+        ThirdPartyPayer: it is known who paid, and it is another; `notice`.
+        BankSerialUsed: the booking is known, whatever it was for.
     """
-    sale, settlement, deposit, at = await _settled(session, sale_id, registration_id)
-    _require(settlement, "SIGNED")
+    sale, settlement, deposit, at = await settled(session, sale_id, registration_id)
+    require_settlement(settlement, "SIGNED")
     check_payment(
         due_fen=due_fen(settlement.amount_fen, deposit.amount_fen),
         amount_fen=form.amount_yuan,
@@ -162,28 +165,17 @@ async def record_payment(
         pay_by=settlement.pay_by,
         at=at,
     )
-    # One booking of the bank is one sum of money: it cannot be a deposit and a payment.
-    query = select(Deposit.registration_id).where(Deposit.bank_serial == form.bank_serial)
-    is_deposit = (await session.exec(query)).first() is not None
-    if is_deposit or await session.get(Payment, form.bank_serial) is not None:
-        raise PaymentSerialUsed()
-    session.add(
-        Payment(
-            bank_serial=form.bank_serial,
-            registration_id=registration_id,
-            uscc=settlement.uscc,
-            amount_fen=form.amount_yuan,
-            booked_at=form.booked_at,
-            recorded_at=at,
-        )
-    )
-    await _note_paid(session, sale, settlement, deposit, at)
-    return _out(sale, settlement, deposit)
+    registration = await session.get_one(Registration, registration_id)
+    check_payer(form.payer_name, registration.name)
+    await record_booking(session, form.line, "PAYMENT", sale.id, registration_id, at)
+    await note_paid(session, sale, settlement, deposit, at)
+    return settlement_out(sale, settlement, deposit)
 
 
-async def _note_paid(
+async def note_paid(
     session: Session, sale: Sale, settlement: Settlement, deposit: Deposit, at: datetime
 ) -> None:
+    """The price is whole: the contract is paid, its deposit part of the price."""
     # The full price is in escrow: the deposit is part of it now, and what it exceeds it goes back.
     settlement.state, settlement.paid_at = "PAID", at
     deposit.state = "CONVERTED"
@@ -199,101 +191,22 @@ async def _note_paid(
         facts.SalePaid(registration_id=registration_id),
     ]
     if deposit.amount_fen > converted:
-        excess = YUAN.edge(deposit.amount_fen - converted)
+        excess_fen = deposit.amount_fen - converted
         deposit.refund_due_at = settlement.pay_by
+        booked = await deposit_bookings(session, [registration_id])
+        excess = Return(booked[registration_id], "EXCESS", excess_fen, sale.deposit_interest_bp)
+        (refund,) = await order_refunds(session, [excess], settlement.pay_by, at)
         steps.append(
             facts.DepositRefunded(
                 registration_id=registration_id,
-                amount_yuan=excess,
+                amount_yuan=YUAN.edge(excess_fen),
+                interest_yuan=YUAN.edge(refund.interest_fen),
                 refund_due_at=settlement.pay_by,
             )
         )
     version = sale.policy_version
     await tell_all(
         session, [Telling(fact, sale.id, policy_version=version, at=at) for fact in steps]
-    )
-
-
-async def deliver(
-    session: Session, market: Market, sale_id: str, registration_id: str, form: DeliveryIn
-) -> SettlementOut:
-    """Record the treasury's receipt and credit the quota, in one step.
-
-    Raises:
-        SaleUnknown, SettlementUnknown: no such sale or contract.
-        SettlementStateNotAllowed: the price is not in escrow.
-        TreasuryReceiptUsed: the receipt stands elsewhere.
-        InsufficientFreeQuantity: less is held than was sold.
-    """
-    sale, settlement, deposit, at = await _settled(session, sale_id, registration_id)
-    _require(settlement, "PAID")
-    used = await session.exec(
-        select(Settlement).where(Settlement.treasury_receipt_no == form.treasury_receipt_no)
-    )
-    if used.first() is not None:
-        raise TreasuryReceiptUsed()
-    settlement.state, settlement.ended_at = "DELIVERED", at
-    settlement.treasury_receipt_no = form.treasury_receipt_no
-    await session.flush()
-    account = await _open_account(session, market, sale, registration_id, at)
-    legs = await post_holds(session, booking(sale, at), account, settlement.quantity_minor)
-    await _tell_delivery(session, sale, settlement, account, legs, at)
-    await _settle_if_all_ended(session, sale, at)
-    return _out(sale, settlement, deposit)
-
-
-async def _open_account(
-    session: Session, market: Market, sale: Sale, registration_id: str, at: datetime
-) -> str:
-    registration = await session.get_one(Registration, registration_id)
-    buyer = Buyer(registration.uscc, registration.project_code)
-    account = Account(
-        id=f"enterprise:{buyer.uscc}:{buyer.project_code}",
-        owner_kind="ENTERPRISE",
-        region_code=await market.region_of(session, buyer),
-        uscc=buyer.uscc,
-        project_code=buyer.project_code,
-    )
-    opened = AccountOpened(
-        account=account.id,
-        owner_kind="ENTERPRISE",
-        region_code=account.region_code,
-        uscc=account.uscc,
-        project_code=account.project_code,
-    )
-    if await open_account(session, account):
-        await tell(session, opened, key=opened.account, policy_version=sale.policy_version, at=at)
-    return opened.account
-
-
-async def _tell_delivery(
-    session: Session,
-    sale: Sale,
-    settlement: Settlement,
-    account: str,
-    legs: Sequence[Leg],
-    at: datetime,
-) -> None:
-    registration_id = settlement.registration_id
-    remitted = facts.RevenueRemitted(
-        registration_id=registration_id,
-        amount_yuan=YUAN.edge(settlement.amount_fen),
-        treasury_receipt_no=settlement.treasury_receipt_no or "",
-    )
-    credited = facts.QuotaCredited(
-        registration_id=registration_id,
-        account=account,
-        quantity=ASSET_UNITS[sale.asset].format(settlement.quantity_minor),
-        asset=sale.asset,
-        movements=[Movement.of(leg) for leg in legs],
-    )
-    delivered = facts.SaleDelivered(registration_id=registration_id)
-    await tell_all(
-        session,
-        [
-            Telling(fact, sale.id, policy_version=sale.policy_version, at=at)
-            for fact in (remitted, credited, delivered)
-        ],
     )
 
 
@@ -304,10 +217,12 @@ async def declare_default(session: Session, sale_id: str, registration_id: str) 
         SaleUnknown, SettlementUnknown: no such sale or contract.
         SettlementStateNotAllowed: paid, delivered or defaulted already.
         NotYetDefaulted: there is still time; `notice`.
+        BankLinesUnresolved: money of this winner lies undecided: it may have come in time.
     """
-    sale, settlement, deposit, at = await _settled(session, sale_id, registration_id)
-    _require(settlement, "CONFIRMED", "SIGNED")
+    sale, settlement, deposit, at = await settled(session, sale_id, registration_id)
+    require_settlement(settlement, "CONFIRMED", "SIGNED")
     check_default(settlement.pay_by, at)
+    await require_decided(session, sale.id, registration_id)
     settlement.state, settlement.ended_at = "DEFAULTED", at
     deposit.state = "FORFEITED"
     await session.flush()
@@ -315,14 +230,15 @@ async def declare_default(session: Session, sale_id: str, registration_id: str) 
     fact = facts.SaleDefaulted(
         registration_id=registration_id,
         forfeited_yuan=YUAN.edge(deposit.amount_fen),
-        movements=[Movement.of(leg) for leg in legs],
+        movements=note_returned(sale, legs),
     )
     await tell(session, fact, key=sale.id, policy_version=sale.policy_version, at=at)
-    await _settle_if_all_ended(session, sale, at)
-    return _out(sale, settlement, deposit)
+    await settle_if_all_ended(session, sale, at)
+    return settlement_out(sale, settlement, deposit)
 
 
-async def _settle_if_all_ended(session: Session, sale: Sale, at: datetime) -> None:
+async def settle_if_all_ended(session: Session, sale: Sale, at: datetime) -> None:
+    """Settle the sale once every contract is delivered or defaulted; nothing is held then."""
     query = select(Settlement.state).where(Settlement.sale_id == sale.id)
     if set((await session.exec(query)).all()) <= ENDED:
         assert await void_holds(session, booking(sale, at)) == []
@@ -331,13 +247,20 @@ async def _settle_if_all_ended(session: Session, sale: Sale, at: datetime) -> No
         await tell(session, fact, key=sale.id, policy_version=sale.policy_version, at=at)
 
 
-async def _settled(
-    session: Session, sale_id: str, registration_id: str
+async def settled(
+    session: Session, sale_id: str, registration_id: str, buyer: Caller | None = None
 ) -> tuple[Sale, Settlement, Deposit, datetime]:
+    """A sale, one of its contracts and its deposit, all locked, and the instant.
+
+    Raises:
+        SaleUnknown, SettlementUnknown: no such sale or contract, or another's than the buyer's.
+    """
     sale = await locked_sale(session, sale_id)
     query = select(Settlement).where(
         Settlement.registration_id == registration_id, Settlement.sale_id == sale_id
     )
+    if buyer is not None:
+        query = query.where(Settlement.uscc == buyer.uscc)
     settlement = (await session.exec(query.with_for_update())).first()
     if settlement is None:
         raise SettlementUnknown()
@@ -354,15 +277,21 @@ async def settlements_of(session: Session, sale_id: str) -> Settlements:
         .where(Sale.id == sale_id)
         .order_by(col(Settlement.registration_id))
     )
-    return Settlements(items=[_out(*row) for row in found.all()])
+    return Settlements(items=[settlement_out(*row) for row in found.all()])
 
 
-def _require(settlement: Settlement, *states: str) -> None:
+def require_settlement(settlement: Settlement, *states: str) -> None:
+    """Return if the contract stands in one of the states.
+
+    Raises:
+        SettlementStateNotAllowed: it stands elsewhere.
+    """
     if settlement.state not in states:
         raise SettlementStateNotAllowed()
 
 
-def _out(sale: Sale, settlement: Settlement, deposit: Deposit) -> SettlementOut:
+def settlement_out(sale: Sale, settlement: Settlement, deposit: Deposit) -> SettlementOut:
+    """A contract as its enterprise and the officers see it."""
     left_fen = due_fen(settlement.amount_fen, deposit.amount_fen)
     return SettlementOut(
         sale_id=sale.id,

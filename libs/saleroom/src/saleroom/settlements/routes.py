@@ -1,4 +1,4 @@
-"""HTTP of settlements: confirmation, contract, payment, delivery, default."""
+"""HTTP of settlements: confirmation, contract, payment, default."""
 
 from fastapi import APIRouter, Response
 
@@ -7,7 +7,7 @@ from saleroom.markets import Market
 from saleroom.notices.actions import SaleRef
 from saleroom.notices.routes import open_at_the_city
 from saleroom.settlements import actions
-from saleroom.settlements.actions import DeliveryIn, PaymentIn, SettlementOut
+from saleroom.settlements.actions import PaymentIn, SettlementOut
 
 ONE = "/v1/sales/{sale_id}/settlements/{registration_id}"
 
@@ -34,14 +34,6 @@ def routes(market: Market) -> APIRouter:
     ) -> Response:
         return await command.run(
             lambda s: actions.record_payment(s, sale_id, registration_id, form)
-        )
-
-    @router.post(ONE + "/deliveries", response_model=SettlementOut, **bureau)
-    async def deliver(
-        sale_id: str, registration_id: str, form: DeliveryIn, command: CommandDep
-    ) -> Response:
-        return await command.run(
-            lambda s: actions.deliver(s, market, sale_id, registration_id, form)
         )
 
     @router.post(ONE + "/defaults", response_model=SettlementOut, **center)

@@ -1,6 +1,6 @@
 """What a winner owes, by when, and when a contract may take its next step. Pure."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from marketkit.errors import Conflict, NotFound, RuleBroken
 
@@ -27,12 +27,18 @@ class PaymentBookedInFuture(RuleBroken):
     title = "银行入账时间晚于当前时间"
 
 
-class PaymentSerialUsed(Conflict):
-    title = "该银行流水号已登记"
+class TreasuryReceiptDiffers(Conflict):
+    title = "该价款已凭另一缴库凭证入库，须登记同一凭证号"
 
 
-class TreasuryReceiptUsed(Conflict):
-    title = "该缴库凭证号已登记"
+class PublicityNotEnded(Conflict):
+    title = "成交结果公示期未满，不能确认成交"
+    article = "notice"
+
+
+class SigningLate(Conflict):
+    title = "签约付款期限已过，不能再签约"
+    article = "notice"
 
 
 class NotYetDefaulted(Conflict):
@@ -66,6 +72,38 @@ def check_payment(
         raise PaymentAmountWrong()
     if booked_at > pay_by:
         raise PaymentLate()
+
+
+def check_receipt(receipt_no: str, *, remitted: str) -> None:
+    """Return if a price that was remitted before a delivery was reversed keeps its receipt.
+
+    Raises:
+        TreasuryReceiptDiffers: the price was remitted once, and under another number.
+    """
+    if remitted != receipt_no:
+        raise TreasuryReceiptDiffers()
+
+
+def check_publicity(cleared_at: datetime, publicity_days: int, at: datetime) -> None:
+    """Return if the result has been public for the days the notice says; their end is the end.
+
+    Raises:
+        PublicityNotEnded: anyone may still object; `notice`.
+    """
+    if at < cleared_at + timedelta(days=publicity_days):
+        raise PublicityNotEnded()
+
+
+def check_signing(pay_by: datetime, at: datetime) -> None:
+    """Return if the winner may still sign; the last instant itself is in time.
+
+    Whoever could not pay in time any more need not sign: only the default is left.
+
+    Raises:
+        SigningLate: the time to sign and pay is over; `notice`.
+    """
+    if at > pay_by:
+        raise SigningLate()
 
 
 def check_default(pay_by: datetime, at: datetime) -> None:

@@ -27,14 +27,3 @@ class Settlement(Table, table=True):
     paid_at: datetime | None = Field(default=None, sa_type=UtcInstant)
     ended_at: datetime | None = Field(default=None, sa_type=UtcInstant)
     treasury_receipt_no: str | None = Field(default=None, unique=True)
-
-
-class Payment(Table, table=True):
-    """Money booked in escrow for a contract, by its bank serial, unique for ever."""
-
-    bank_serial: str = Field(primary_key=True)
-    registration_id: str = Field(foreign_key="registration.id", index=True)
-    uscc: str
-    amount_fen: int = Field(sa_type=Minor)
-    booked_at: datetime = Field(sa_type=UtcInstant)
-    recorded_at: datetime = Field(sa_type=UtcInstant)

@@ -12,7 +12,7 @@ from sqlmodel import col, func, or_, select
 from energy_trade.accounts.rules import AccountUnknown, LotUnknown
 from marketkit.db import Session, sql
 from marketkit.doors import AskDep, open_to
-from marketkit.ledger import Account, Balance, Lot
+from marketkit.ledger import Account, Balance, Hold, Lot
 from marketkit.units import ASSET_UNITS, Day, Form, SignedQuantity
 
 Page = Annotated[int, Query(ge=1, le=100_000)]
@@ -20,10 +20,13 @@ PageSize = Annotated[int, Query(ge=1, le=200)]
 
 
 class HoldingOut(Form):
+    """What stands of an asset; `pledged` is part of `held`."""
+
     asset: str
     unit: str
     posted: SignedQuantity
     held: SignedQuantity
+    pledged: SignedQuantity
     available: SignedQuantity
 
 
@@ -134,16 +137,19 @@ async def _seen(session: Session, account_id: str) -> Account:
 
 
 async def _with_holdings(session: Session, accounts: Sequence[Account]) -> list[AccountOut]:
+    ids = [account.id for account in accounts]
     found = await session.exec(
         select(Balance.account, Lot.asset, func.sum(Balance.posted), func.sum(Balance.held))
         .join(Lot, col(Lot.id) == col(Balance.lot))
-        .where(col(Balance.account).in_([account.id for account in accounts]))
+        .where(col(Balance.account).in_(ids))
         .group_by(col(Balance.account), col(Lot.asset))
         .order_by(col(Lot.asset))
     )
+    pledged = await _pledged(session, ids)
     holdings: dict[str, list[HoldingOut]] = {account.id: [] for account in accounts}
     for account_id, asset, posted, held in found.all():
         quantities = _quantities(asset, int(posted), int(held))
+        quantities["pledged"] = ASSET_UNITS[asset].format(pledged.get((account_id, asset), 0))
         holdings[account_id].append(HoldingOut(asset=asset, **quantities))
     return [
         AccountOut(
@@ -156,6 +162,15 @@ async def _with_holdings(session: Session, accounts: Sequence[Account]) -> list[
         )
         for account in accounts
     ]
+
+
+async def _pledged(session: Session, accounts: Sequence[str]) -> dict[tuple[str, str], int]:
+    found = await session.exec(
+        select(Hold.account, Hold.asset, func.sum(Hold.remaining))
+        .where(col(Hold.account).in_(accounts), col(Hold.creditor).is_not(None))
+        .group_by(col(Hold.account), col(Hold.asset))
+    )
+    return {(account, asset): int(remaining) for account, asset, remaining in found.all()}
 
 
 def _quantities(asset: str, posted: int, held: int) -> dict[str, Any]:

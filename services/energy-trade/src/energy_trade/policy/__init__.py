@@ -64,6 +64,20 @@ class UnitRegister(Rules):
     retired_by: Rule[date]
 
 
+class CoalStock(Rules):
+    """How many days' coal a power plant has at least, should have, and strives for."""
+
+    floor: Rule[Count]
+    target: Rule[Count]
+    stretch: Rule[Count]
+
+    @model_validator(mode="after")
+    def _rising(self) -> "CoalStock":
+        if not self.floor.value < self.target.value < self.stretch.value:
+            raise ValueError("the levels do not rise")
+        return self
+
+
 class Policy(PolicyVersion):
     """Everything in force for energy quota from one day on."""
 
@@ -72,6 +86,7 @@ class Policy(PolicyVersion):
     shutdown_split: Rule[SplitTable]
     shutdown_restrictions: Rule[TierRestrictions]
     unit_register: UnitRegister
+    coal_stock: CoalStock
     sale: SaleRules
 
 

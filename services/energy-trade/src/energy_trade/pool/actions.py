@@ -89,6 +89,12 @@ async def fill_pool(session: Session, pool: Pool, quantity: Kgce, policy: Policy
     await session.flush()
 
 
+async def drain_pool(session: Session, pool: Pool, quantity: Kgce) -> None:
+    """Count a reversed issue out of the locked pool: so much may be issued into it again."""
+    pool.issued_kgce -= quantity
+    await session.flush()
+
+
 async def publish_increment_batch(
     session: Session, caller: Caller, form: IncrementBatchIn
 ) -> IncrementBatchOut:

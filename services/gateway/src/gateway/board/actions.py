@@ -9,6 +9,7 @@ from sqlmodel import col, func, select
 
 from gateway.board.rules import (
     SEALED_STATES,
+    STEPS_UNSEEN,
     AnnouncementOut,
     AnnouncementsOut,
     AwardOut,
@@ -187,11 +188,20 @@ async def sale(session: Session, sale_id: str) -> SaleOut:
         "timetable": row.timetable,
         "key": row.key,
         "policy_version": row.policy_version,
+        "drilled_at": row.drilled_at,
+        "follows_sale_id": row.follows_sale_id,
+        "followed_by": await _followers(session, sale_id),
         "reason": row.reason,
-        "steps": await _steps(session, sale_id),
+        "steps": await _steps(session, sale_id, row.state),
         "result": _result(row),
     }
     return SaleOut.model_validate(_line(row) | told)
+
+
+async def _followers(session: Session, sale_id: str) -> Sequence[str]:
+    query = select(BoardSale.id).where(BoardSale.follows_sale_id == sale_id)
+    order = (col(BoardSale.announced_at), col(BoardSale.id))
+    return (await session.exec(query.order_by(*order))).all()
 
 
 def _result(row: BoardSale) -> ResultOut | None:
@@ -212,9 +222,11 @@ def _result(row: BoardSale) -> ResultOut | None:
     )
 
 
-async def _steps(session: Session, sale_id: str) -> list[StepOut]:
-    of_sale = BoardStep.sale_id == sale_id
-    steps = await session.exec(select(BoardStep).where(of_sale).order_by(col(BoardStep.sequence)))
+async def _steps(session: Session, sale_id: str, state: str) -> list[StepOut]:
+    query = select(BoardStep).where(BoardStep.sale_id == sale_id)
+    if state in SEALED_STATES:
+        query = query.where(col(BoardStep.kind).not_in(STEPS_UNSEEN))
+    steps = await session.exec(query.order_by(col(BoardStep.sequence)))
     winners = await session.exec(
         select(BoardSettlement.registration_id, BoardSettlement.bidder_name).where(
             BoardSettlement.sale_id == sale_id
@@ -360,7 +372,8 @@ async def announcements(session: Session, page: Page, *, sale_id: str = "") -> A
     totals = select(func.count(), func.max(Announcement.published_at)).where(*wanted)
     total, as_of = (await session.exec(totals)).one()
     found = await session.exec(
-        select(Announcement)
+        select(Announcement, BoardSale.follows_sale_id)
+        .join(BoardSale, col(BoardSale.id) == col(Announcement.sale_id))
         .where(*wanted)
         .order_by(col(Announcement.published_at).desc(), col(Announcement.id).desc())
         .offset(page.offset)
@@ -371,11 +384,12 @@ async def announcements(session: Session, page: Page, *, sale_id: str = "") -> A
             id=row.id,
             market=row.market,
             sale_id=row.sale_id,
+            follows_sale_id=follows_sale_id,
             kind=row.kind,
             title=announcement_title(row.kind, row.sale_title),
             body=row.body,
             published_at=row.published_at,
         )
-        for row in found.all()
+        for row, follows_sale_id in found.all()
     ]
     return AnnouncementsOut(announcements=told, **_paged(page, total, as_of))

@@ -1,7 +1,7 @@
 """What the board makes of each fact. A reaction needs only earlier facts of its own key.
 
 Facts of registrations, deposits and bids before the opening have no reaction here: nothing of
-them may show, not even that they came.
+them may show, not even that they came. One alone is kept, and not shown before the opening.
 """
 
 from collections.abc import Awaitable, Callable
@@ -10,7 +10,7 @@ from typing import TypeVar
 from sqlalchemy import insert, update
 from sqlmodel import col
 
-from contracts import sale
+from contracts import escrow, sale
 from gateway.board.rules import FAILURES, Result, deadlines_text, result_text
 from gateway.board.tables import (
     Announcement,
@@ -25,7 +25,7 @@ from gateway.holdings.reactions import REACTIONS, TRADING, fold_in, market_of, s
 from gateway.holdings.rules import unit_of
 from marketkit.db import Session, sql
 from marketkit.facts import Fact
-from marketkit.inbox import Told
+from marketkit.reactions import Told
 
 # Whoever takes the reactions from here has registered those of this module, too.
 __all__ = ["REACTIONS"]
@@ -42,11 +42,11 @@ def of_sale(fact: type[F]) -> Callable[[OfSale[F]], OfSale[F]]:
             found = await session.get(BoardSale, told.key)
             if found is None:
                 # Given up as a draft: it was never announced, so there is nothing to show.
-                await fold_in(session, told)
+                await fold_in(session, [told])
                 return
             await reaction(session, told, found)
             found.as_of = told.time
-            await show(session, told, found.id)
+            await show(session, [told], found.id)
 
         REACTIONS.to(fact, *TRADING)(shown)
         return reaction
@@ -73,6 +73,7 @@ def _announce(session: Session, told: Told[F], of: BoardSale, kind: str, body: s
     session.add(
         Announcement(
             id=told.id,
+            source=told.source,
             market=of.market,
             sale_id=of.id,
             kind=kind,
@@ -88,6 +89,7 @@ async def note_notice(session: Session, told: Told[sale.SaleAnnounced]) -> None:
     fact = told.fact
     found = BoardSale(
         id=told.key,
+        source=told.source,
         market=market_of(told),
         title=fact.title,
         body=fact.body,
@@ -99,12 +101,15 @@ async def note_notice(session: Session, told: Told[sale.SaleAnnounced]) -> None:
         key=fact.key.model_dump(mode="json"),
         policy_version=told.policy_version,
         announced_at=told.time,
+        drilled_at=fact.drilled_at,
+        follows_sale_id=fact.follows_sale_id,
         as_of=told.time,
     )
     session.add(found)
-    _announce(session, told, found, "SALE", fact.body)
+    kind = "SALE" if fact.follows_sale_id is None else "SALE_AGAIN"
+    _announce(session, told, found, kind, fact.body)
     _step(session, told)
-    await show(session, told, found.id)
+    await show(session, [told], found.id)
 
 
 def _advance_to(fact: type[Fact], state: str) -> None:
@@ -173,7 +178,8 @@ async def note_bids(session: Session, told: Told[sale.BidsRevealed], of: BoardSa
     unit = unit_of(of.asset)
     rows = [
         bid.model_dump(exclude={"quantity_max"})
-        | {"sale_id": of.id, "quantity_max_minor": unit.parse(bid.quantity_max)}
+        | {"source": of.source, "sale_id": of.id}
+        | {"quantity_max_minor": unit.parse(bid.quantity_max)}
         for bid in told.fact.bids
     ]
     if rows:
@@ -196,6 +202,7 @@ async def note_result(session: Session, told: Told[sale.SaleCleared], of: BoardS
     of.sold_minor, of.unsold_minor = unit.parse(fact.sold), unit.parse(fact.unsold)
     awards = [
         {
+            "source": of.source,
             "sale_id": of.id,
             "bid_id": award.bid_id,
             "registration_id": award.registration_id,
@@ -210,7 +217,10 @@ async def note_result(session: Session, told: Told[sale.SaleCleared], of: BoardS
     ]
     if awards:
         await session.exec(insert(BoardAward), params=awards)
-    rejected = [{"sale_id": of.id, "bid_id": r.bid_id, "code": r.code} for r in fact.rejected]
+    rejected = [
+        {"source": of.source, "sale_id": of.id, "bid_id": one.bid_id, "code": one.code}
+        for one in fact.rejected
+    ]
     if rejected:
         await session.exec(insert(BoardRejection), params=rejected)
     if fact.part == fact.part_count:
@@ -220,11 +230,12 @@ async def note_result(session: Session, told: Told[sale.SaleCleared], of: BoardS
 
 _SETTLEMENTS = """
 INSERT INTO projection.board_settlement
-    (sale_id, registration_id, bidder, bidder_name, project_code, quantity_minor, amount_fen, state)
-SELECT sale_id, registration_id, bidder, bidder_name, project_code,
+    (source, sale_id, registration_id, bidder, bidder_name, project_code,
+     quantity_minor, amount_fen, state)
+SELECT source, sale_id, registration_id, bidder, bidder_name, project_code,
     sum(quantity_minor), sum(amount_fen), 'CONFIRMED'
 FROM projection.board_award WHERE sale_id = :sale_id
-GROUP BY sale_id, registration_id, bidder, bidder_name, project_code
+GROUP BY source, sale_id, registration_id, bidder, bidder_name, project_code
 """
 
 
@@ -245,7 +256,9 @@ async def note_confirmation(
     _step(session, told)
 
 
-async def _settle(session: Session, told: Told[F], registration_id: str, **values: object) -> None:
+async def _settle(
+    session: Session, told: Told[F], registration_id: str, note: str = "", **values: object
+) -> None:
     # A winner's row is there since the confirmation, the same key's earlier fact.
     await session.exec(
         update(BoardSettlement)
@@ -255,7 +268,7 @@ async def _settle(session: Session, told: Told[F], registration_id: str, **value
         )
         .values(**values)
     )
-    _step(session, told, registration_id=registration_id)
+    _step(session, told, registration_id=registration_id, note=note)
 
 
 @of_sale(sale.ContractSigned)
@@ -269,6 +282,27 @@ async def note_payment(session: Session, told: Told[sale.SalePaid], _: BoardSale
     await _settle(session, told, told.fact.registration_id, state="PAID")
 
 
+@of_sale(escrow.PaymentReversed)
+async def note_payment_reversal(
+    session: Session, told: Told[escrow.PaymentReversed], _: BoardSale
+) -> None:
+    fact = told.fact
+    note = f"文号{fact.document_no}"
+    await _settle(session, told, fact.registration_id, note=note, state="SIGNED")
+
+
+@REACTIONS.to(escrow.DepositReversed, *TRADING)
+async def note_deposit_reversal(session: Session, told: Told[escrow.DepositReversed]) -> None:
+    """Kept for the journal; that there was a deposit shows nowhere before the opening."""
+    fact = told.fact
+    _step(session, told, registration_id=fact.registration_id, note=f"文号{fact.document_no}")
+
+
+@of_sale(escrow.ForfeitRemitted)
+async def note_forfeit(session: Session, told: Told[escrow.ForfeitRemitted], _: BoardSale) -> None:
+    _step(session, told, registration_id=told.fact.registration_id)
+
+
 @of_sale(sale.QuotaCredited)
 async def note_credit(session: Session, told: Told[sale.QuotaCredited], _: BoardSale) -> None:
     """The buyer's holding grows; the delivery itself is told by the next fact."""
@@ -277,6 +311,14 @@ async def note_credit(session: Session, told: Told[sale.QuotaCredited], _: Board
 @of_sale(sale.SaleDelivered)
 async def note_delivery(session: Session, told: Told[sale.SaleDelivered], _: BoardSale) -> None:
     await _settle(session, told, told.fact.registration_id, state="DELIVERED")
+
+
+@of_sale(sale.DeliveryReversed)
+async def note_reversal(session: Session, told: Told[sale.DeliveryReversed], of: BoardSale) -> None:
+    fact = told.fact
+    of.state = "CONFIRMED"
+    note = f"{fact.document_no}：{fact.reason}"
+    await _settle(session, told, fact.registration_id, note, state="PAID")
 
 
 @of_sale(sale.SaleDefaulted)

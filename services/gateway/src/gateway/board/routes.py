@@ -14,18 +14,21 @@ from gateway.board.rules import (
     AwardsOut,
     BidsOut,
     HoldingsOut,
+    OwnHoldingsOut,
     SaleOut,
     SalesOut,
     SettlementsOut,
 )
+from gateway.holdings.actions import own_holdings
 from marketkit.db import Role, Session
 from marketkit.doors import AskDep, Asked, open_to
 from marketkit.units import format_instant
 
 A = TypeVar("A", Answer, SaleOut, SalesOut, BidsOut, AwardsOut, SettlementsOut, HoldingsOut,
-            AnnouncementsOut)  # fmt: skip
+            AnnouncementsOut, OwnHoldingsOut)  # fmt: skip
 
 ATOM = "http://www.w3.org/2005/Atom"
+ATOM_TYPE = "application/atom+xml"
 FEED_MAX = 50
 
 PageNumber = Annotated[int, Query(ge=1, le=100_000)]
@@ -47,8 +50,7 @@ async def answered(
 
 def routes(sources: Mapping[str, str]) -> APIRouter:
     """Sales, what was revealed and settled of each, holdings by region, announcements."""
-    router = APIRouter(tags=["board"], prefix="/v1/board")
-    anyone = open_to("anyone")
+    router, anyone = APIRouter(tags=["board"], prefix="/v1/board"), open_to("anyone")
 
     @router.get("/sales", summary="交易列表", **anyone)
     async def board_sales(
@@ -93,8 +95,20 @@ def routes(sources: Mapping[str, str]) -> APIRouter:
     async def board_holdings(ask: AskDep) -> HoldingsOut:
         return await answered(ask, sources, actions.holdings, "market")
 
+    add_own_holdings(router, sources)
     add_announcements(router, sources)
     return router
+
+
+def add_own_holdings(router: APIRouter, sources: Mapping[str, str]) -> None:
+    @router.get("/holdings/own", summary="本企业持有量", **open_to("enterprise"))
+    async def board_own_holdings(ask: AskDep) -> OwnHoldingsOut:
+        return await answered(ask, sources, own)
+
+
+async def own(session: Session) -> OwnHoldingsOut:
+    found = await own_holdings(session)
+    return OwnHoldingsOut(holdings=found, as_of=max((one.as_of for one in found), default=None))
 
 
 def add_announcements(router: APIRouter, sources: Mapping[str, str]) -> None:
@@ -107,10 +121,16 @@ def add_announcements(router: APIRouter, sources: Mapping[str, str]) -> None:
         at = Page(page, page_size)
         return await answered(ask, sources, lambda s: actions.announcements(s, at))
 
-    @router.get("/announcements.atom", summary="公告订阅（Atom）", **anyone)
+    @router.get(
+        "/announcements.atom",
+        summary="公告订阅（Atom）",
+        response_class=Response,
+        responses={200: {"content": {ATOM_TYPE: {"schema": {"type": "string"}}}}},
+        **anyone,
+    )
     async def board_announcements_feed(request: Request, ask: AskDep) -> Response:
         found = await ask.run(lambda s: actions.announcements(s, Page(1, FEED_MAX)))
-        return Response(atom(found, str(request.base_url)), media_type="application/atom+xml")
+        return Response(atom(found, str(request.base_url)), media_type=ATOM_TYPE)
 
 
 def atom(found: AnnouncementsOut, base_url: str) -> bytes:
@@ -129,6 +149,8 @@ def atom(found: AnnouncementsOut, base_url: str) -> bytes:
         _add(entry, "updated", format_instant(told.published_at))
         _add(ElementTree.SubElement(entry, f"{{{ATOM}}}author"), "name", "公共资源交易中心")
         _add(entry, "link", rel="alternate", href=f"{base_url}sales/{told.sale_id}")
+        if told.kind == "SALE_AGAIN":
+            _add(entry, "link", rel="related", href=f"{base_url}sales/{told.follows_sale_id}")
         _add(entry, "content", told.body, type="text")
     return str.encode(ElementTree.tostring(feed, "unicode", xml_declaration=True))
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from pydantic import BaseModel, ValidationError
 
 from contracts.sale import Outcome, SaleKey, SaleTerms, Timetable
-from gateway.holdings.rules import UNIT_TITLES, grouped, unit_of
+from gateway.holdings.rules import UNIT_TITLES, OwnHolding, grouped, unit_of
 from marketkit.errors import Refusal
 from marketkit.strict_json import loads
 from marketkit.units import (
@@ -23,10 +23,13 @@ from marketkit.units import (
 
 # From its announcement to its opening nothing may show that depends on who takes part.
 SEALED_STATES = ("ANNOUNCED", "OPEN", "CLOSED", "SUSPENDED")
+# Steps that would tell it: kept, and shown once the sale is no longer sealed.
+STEPS_UNSEEN = ("sale.deposit_reversed",)
 ENDED_STATES = ("SETTLED", "ARCHIVED", "FAILED", "CANCELLED")
 
 ANNOUNCEMENT_TITLES = {
     "SALE": "竞购公告",
+    "SALE_AGAIN": "再次竞购公告",
     "CORRECTION": "变更公告",
     "SUSPENSION": "中止公告",
     "RESUMPTION": "恢复交易公告",
@@ -180,7 +183,10 @@ class ResultOut(Form):
 
 
 class SaleOut(SaleLine):
-    """A sale as anyone may see it; bids, awards and settlements are lists of their own."""
+    """A sale as anyone may see it; bids, awards and settlements are lists of their own.
+
+    `followed_by` are the sales that offer once more what came back from this one.
+    """
 
     sources: tuple[SourceStaleness, ...] = ()
 
@@ -190,6 +196,9 @@ class SaleOut(SaleLine):
     timetable: Timetable
     key: SaleKey
     policy_version: str
+    drilled_at: Instant | None
+    follows_sale_id: str | None
+    followed_by: list[str]
     reason: str
     steps: list[StepOut]
     result: ResultOut | None
@@ -268,10 +277,17 @@ class HoldingsOut(Answer):
     holdings: list[HoldingLine]
 
 
+class OwnHoldingsOut(Answer):
+    holdings: list[OwnHolding]
+
+
 class AnnouncementOut(Form):
+    """`follows_sale_id` is the sale whose unsold or returned quantity is offered once more."""
+
     id: str
     market: str
     sale_id: str
+    follows_sale_id: str | None
     kind: str
     title: str
     body: str

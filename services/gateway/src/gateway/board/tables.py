@@ -15,6 +15,7 @@ class BoardSale(Table, table=True):
     """A sale from its announcement on. Terms, timetable and key stand as the event has them."""
 
     id: str = Field(primary_key=True)
+    source: str
     market: str
     title: str
     body: str = Field(sa_type=Text)
@@ -27,7 +28,7 @@ class BoardSale(Table, table=True):
     key: dict[str, Any] = Field(sa_type=JSONB)
     policy_version: str
     announced_at: datetime = Field(sa_type=UtcInstant, index=True)
-    # The earliest of the key officers' answers in the drill before the announcement.
+    # When the last of the key officers answered the drill before the announcement.
     drilled_at: datetime | None = Field(default=None, sa_type=UtcInstant)
     follows_sale_id: str | None = Field(default=None, index=True)
     reason: str = Field(default="", sa_type=Text)
@@ -59,6 +60,7 @@ class BoardBid(Table, table=True):
 
     sale_id: str = Field(primary_key=True)
     receipt_id: str = Field(primary_key=True)
+    source: str
     registration_id: str
     bidder: str
     bidder_name: str
@@ -76,6 +78,7 @@ class BoardAward(Table, table=True):
 
     sale_id: str = Field(primary_key=True)
     bid_id: str = Field(primary_key=True)
+    source: str
     registration_id: str
     bidder: str
     bidder_name: str
@@ -90,6 +93,7 @@ class BoardRejection(Table, table=True):
 
     sale_id: str = Field(primary_key=True)
     bid_id: str = Field(primary_key=True)
+    source: str
     code: str
 
 
@@ -98,6 +102,7 @@ class BoardSettlement(Table, table=True):
 
     sale_id: str = Field(primary_key=True)
     registration_id: str = Field(primary_key=True)
+    source: str
     bidder: str
     bidder_name: str
     project_code: str
@@ -113,6 +118,7 @@ class Announcement(Table, table=True):
 
     __table_args__ = (Index(None, "published_at", "id"),)
     id: str = Field(primary_key=True)
+    source: str
     market: str
     sale_id: str = Field(index=True)
     kind: str

@@ -6,6 +6,7 @@ A bid's route shows in no metric and no log of the gateway either.
 import asyncio
 import secrets
 from collections.abc import Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import httpx
@@ -15,8 +16,10 @@ from prometheus_client import Gauge
 from gateway.commands.rules import (
     METHODS,
     TRIAL_MARKETS,
+    UPLOADS,
     Breaker,
     Operation,
+    allowed,
     find,
     operations_of,
 )
@@ -25,7 +28,7 @@ from marketkit.doors import caller_of, open_to
 from marketkit.errors import Busy, titles
 from marketkit.logs import log
 from marketkit.trial import TrialUnknown
-from marketkit.web import RouteUnknown
+from marketkit.web import MethodNotAllowed, RouteUnknown
 
 T = TypeVar("T")
 
@@ -110,6 +113,10 @@ class Upstream:
         if code not in self._titles:
             await asyncio.shield(self._describe(DESCRIBE_EVERY_S))
         return self._titles.get(code)
+
+    def allowed(self, path: str) -> list[str]:
+        """The methods the service offers people at this path, as far as it is described."""
+        return allowed(self._operations or (), path)
 
     def _describe(self, every_s: float) -> "asyncio.Task[None]":
         now_s = asyncio.get_running_loop().time()
@@ -202,9 +209,19 @@ def upstreams(settings: Mapping[str, UpstreamSettings]) -> list[Upstream]:
 def routes(upstreams: Sequence[Upstream]) -> APIRouter:
     """`/v1/<market>/…` and `/v1/trials/<name>`, as far as the services call them public."""
     router = APIRouter(tags=["commands"], include_in_schema=False)
-    methods = [method.upper() for method in METHODS]
+    # Those nobody offers too: it is the service's address that does not support them.
+    methods = [*(method.upper() for method in METHODS), "HEAD", "OPTIONS", "TRACE"]
     by_market = {upstream.market: upstream for upstream in upstreams}
     for upstream in upstreams:
+        for place in UPLOADS:
+            router.add_api_route(
+                f"/v1/{upstream.market}/{place}",
+                _forwarder(upstream),
+                methods=methods,
+                name=f"upload_{upstream.market}_{place}",
+                tags=["upload"],
+                **open_to("anyone"),
+            )
         router.add_api_route(
             f"/v1/{upstream.market}/{{path:path}}",
             _forwarder(upstream),
@@ -223,12 +240,51 @@ def routes(upstreams: Sequence[Upstream]) -> APIRouter:
     return router
 
 
+def asked_for_pages(upstreams: Sequence[Upstream]) -> tuple[Any, Any]:
+    """`title_of` and `proof_of`, as pages ask them."""
+    return partial(title_of, upstreams), partial(proof_of, upstreams)
+
+
 async def title_of(upstreams: Sequence[Upstream], code: str) -> str | None:
     """The Chinese title of a refusal, the gateway's own or any service's; None if unknown."""
     if code in titles():
         return titles()[code]
     told = await asyncio.gather(*(upstream.title(code) for upstream in upstreams))
     return next((title for title in told if title is not None), None)
+
+
+async def proof_of(
+    upstreams: Sequence[Upstream], sale_id: str, kind: str, paper_id: str, sm3: str
+) -> dict[str, Any] | None:
+    """What the service that issued a paper says of it; None if none issued it with this digest.
+
+    Raises:
+        UpstreamDown: a service that may have issued it gives no answer.
+    """
+    path = f"/v1/sales/{sale_id}/papers/{kind}/{paper_id}/proof"
+    told = await asyncio.gather(
+        *(_proof_from(upstream, path, sm3) for upstream in upstreams), return_exceptions=True
+    )
+    for said in told:
+        if isinstance(said, dict):
+            return said
+    for said in told:
+        if isinstance(said, BaseException):
+            raise said
+    return None
+
+
+async def _proof_from(upstream: Upstream, path: str, sm3: str) -> dict[str, Any] | None:
+    offered = await upstream.operation("GET", path)
+    if offered is None or not offered.is_public:
+        return None
+    answer = await upstream.send("GET", f"{path}?sm3={sm3}".encode(), [], b"")
+    if answer.status_code == httpx.codes.NOT_FOUND:
+        return None
+    if answer.status_code != httpx.codes.OK:
+        raise UpstreamDown()
+    proven: dict[str, Any] = answer.json()
+    return proven
 
 
 def _forwarder(upstream: Upstream) -> Any:
@@ -245,6 +301,8 @@ async def _forward(request: Request, upstream: Upstream, inset: str) -> Response
     path = scope["path"].replace(f"/v1{inset}/", "/v1/", 1)
     target = scope["raw_path"].replace(f"/v1{inset}/".encode(), b"/v1/", 1)
     operation = await upstream.operation(request.method, path)
+    if operation is None and _is_plain(target) and (others := upstream.allowed(path)):
+        raise MethodNotAllowed(others)
     request.state.is_quiet = operation is not None and operation.is_quiet
     if operation is None or not operation.is_public or not _is_plain(target):
         raise RouteUnknown()

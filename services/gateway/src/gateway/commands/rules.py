@@ -10,6 +10,9 @@ WINDOW_S = 10.0
 CALLS_MIN = 20
 METHODS = ("get", "post", "put", "patch", "delete")
 
+# Addresses that take files: what a body may be is judged before the service is asked.
+UPLOADS = ("bank-files",)
+
 # Trials of what both markets share are answered by the older one.
 TRIAL_MARKETS = {
     "energy": "energy",
@@ -52,6 +55,11 @@ def find(operations: Iterable[Operation], method: str, path: str) -> Operation |
     return next(
         (one for one in operations if one.method == method and one.path.fullmatch(path)), None
     )
+
+
+def allowed(operations: Iterable[Operation], path: str) -> list[str]:
+    """The methods by which people may come to this path."""
+    return [one.method for one in operations if one.is_public and one.path.fullmatch(path)]
 
 
 class _Call(NamedTuple):

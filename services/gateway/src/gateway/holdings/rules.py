@@ -1,9 +1,30 @@
 """Units, their names and how figures are written. Pure."""
 
-from marketkit.units import ASSET_UNITS, Unit
+from marketkit.units import ASSET_UNITS, Day, Form, Instant, Quantity, Unit
 
 UNIT_TITLES = {"tce": "吨标准煤", "t": "吨", "t/a": "吨/年", "mu": "亩"}
 ASSET_TITLES = {"ENERGY": "能耗指标", "COAL": "煤炭消费指标"}
+
+
+class OwnHolding(Form):
+    """What an enterprise has of one lot on one account; a lot not told of yet has no origin."""
+
+    market: str
+    account: str
+    project_code: str | None
+    asset: str
+    unit: str
+    lot: str
+    article: str | None
+    document_no: str | None
+    is_dual_high_barred: bool | None
+    is_locally_usable: bool | None
+    needs_city_consent: bool | None
+    valid_until_on: Day | None
+    posted: Quantity
+    held: Quantity
+    available: Quantity
+    as_of: Instant
 
 
 def unit_of(asset: str) -> Unit:

@@ -12,6 +12,7 @@ from marketkit.db import Minor, UtcInstant
 class BoardAccount(Table, table=True):
     market: str = Field(primary_key=True)
     id: str = Field(primary_key=True)
+    source: str
     owner_kind: str
     region_code: str
     uscc: str | None = None
@@ -23,6 +24,7 @@ class BoardLot(Table, table=True):
 
     market: str = Field(primary_key=True)
     id: str = Field(primary_key=True)
+    source: str
     asset: str
     article: str
     document_no: str
@@ -47,6 +49,7 @@ class Holding(Table, table=True):
     account: str = Field(primary_key=True)
     asset: str = Field(primary_key=True)
     lot: str = Field(primary_key=True)
+    source: str
     posted_minor: int = Field(sa_type=Minor)
     held_minor: int = Field(sa_type=Minor)
     as_of: datetime = Field(sa_type=UtcInstant)

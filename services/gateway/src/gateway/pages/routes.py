@@ -18,7 +18,7 @@ from gateway.pages import rules
 from marketkit.codes import CITY, REGION_NAMES
 from marketkit.db import Session
 from marketkit.doors import AskDep, Asked, open_to
-from marketkit.errors import NotFound
+from marketkit.errors import Busy, NotFound
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -29,6 +29,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-cache",
 }
+ProofOf = Callable[[str, str, str, str], Awaitable[dict[str, Any] | None]]
 STATIC = {"board.css": "text/css", "board.js": "text/javascript"}
 
 
@@ -52,17 +53,21 @@ WORDS = _words()
 
 
 def routes(
-    sources: Mapping[str, str], title_of: Callable[[str], Awaitable[str | None]]
+    sources: Mapping[str, str],
+    title_of: Callable[[str], Awaitable[str | None]],
+    proof_of: ProofOf,
 ) -> APIRouter:
     """The pages, their style sheet and their script.
 
     Args:
         sources: By market, the name under which its service speaks.
         title_of: The title of a refusal's code, the gateway's own or a service's.
+        proof_of: What its service says of a paper: by sale, kind, id and digest.
     """
     router = APIRouter(tags=["pages"], include_in_schema=False)
     _add_board(router, sources)
     _add_events(router)
+    _add_proofs(router, proof_of)
     anyone = open_to("anyone", is_public=False)
 
     @router.get("/problems/{code}", **anyone)
@@ -123,6 +128,32 @@ def _add_events(router: APIRouter) -> None:
             raise FileUnknown()
         body = files("contracts").joinpath("schemas", name).read_bytes()
         return Response(body, headers=HEADERS, media_type="application/schema+json")
+
+
+def _add_proofs(router: APIRouter, proof_of: ProofOf) -> None:
+    """Where the code on a paper leads. Quiet: a receipt looked at is a bid or a deposit made."""
+
+    @router.get(
+        "/proofs/{sale_id}/{kind}/{paper_id}",
+        tags=["quiet"],
+        **open_to("anyone", is_public=False),
+    )
+    async def proof(sale_id: str, kind: str, paper_id: str, sm3: str = "") -> Response:
+        proven = None
+        try:
+            if rules.may_be_paper(sale_id, kind, paper_id, sm3):
+                proven = await proof_of(sale_id, kind, paper_id, sm3)
+        except Busy as busy:
+            answer = _page("unproven.html", busy.status, is_known=False)
+            answer.headers["Retry-After"] = str(busy.retry_after_s or 1)
+        else:
+            answer = (
+                _page("proof.html", proof=proven)
+                if proven
+                else _page("unproven.html", NotFound.status, is_known=True)
+            )
+        answer.headers["Cache-Control"] = "no-store"
+        return answer
 
 
 def _page(template: str, status: int = 200, **shown: Any) -> Response:

@@ -1,5 +1,6 @@
 """How the board speaks to people: Chinese words for codes, figures and instants. Pure."""
 
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -71,9 +72,13 @@ STEPS = {
     "sale.confirmed": "成交确认",
     "sale.contract_signed": "受让方签订合同",
     "sale.paid": "价款全额到账",
+    "payment.reversed": "价款登记有误，两人办理冲正",
+    "sale.deposit_reversed": "保证金登记有误，两人办理冲正",
     "revenue.remitted": "价款缴入国库",
+    "forfeit.remitted": "没收的保证金缴入国库",
     "quota.credited": "指标过户",
     "sale.delivered": "交割完成",
+    "sale.delivery_reversed": "交割有误，凭文件由两人冲正，指标退回冻结",
     "sale.defaulted": "受让方违约，保证金不予退还",
     "sale.corrected": "发布变更公告，已报名者须重新接受",
     "sale.suspended": "交易中止",
@@ -83,11 +88,19 @@ STEPS = {
     "sale.settled": "履约完毕",
     "sale.archived": "归档",
 }
+# By kind of paper: what people call it, and the fact it is of.
+PAPERS = {
+    "bid-receipt": ("密封报价回执", "受理密封报价"),
+    "deposit-receipt": ("保证金收据", "保证金到账确认"),
+    "deal-confirmation": ("成交确认书", "成交确认"),
+    "payment-notice": ("缴款通知单", "成交确认"),
+}
 # Why a bid or a step of one counts for nothing.
 BID_CODES = {
     "DEPOSIT_NOT_CONFIRMED": "保证金未按时到账",
     "NOT_QUALIFIED": "未通过资格审查",
     "CORRECTION_NOT_ACCEPTED": "未接受变更公告",
+    "TOO_MANY_STEPS": "价位数超过公告所定",
     "BID_KEY_WRONG": "所用公钥不是本场公钥",
     "BID_SIZE_WRONG": "密文长度不符",
     "BID_UNREADABLE": "无法解密",
@@ -107,6 +120,16 @@ class Stage(NamedTuple):
     place: str
 
 
+_ID = re.compile(r"[0-9A-Za-z-]{1,64}", re.ASCII)
+_SM3 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+
+def may_be_paper(sale_id: str, kind: str, paper_id: str, sm3: str) -> bool:
+    """Whether an address is one that a paper's code can lead to; any other is not asked about."""
+    ids = _ID.fullmatch(sale_id) and _ID.fullmatch(paper_id)
+    return bool(kind in PAPERS and ids and _SM3.fullmatch(sm3))
+
+
 def yuan(amount_fen: int) -> str:
     return grouped(YUAN.format(amount_fen))
 
@@ -121,6 +144,16 @@ def moment(at: datetime | None) -> str:
     if at is None:
         return "—"
     return at.astimezone(SHANGHAI).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def in_eights(digest: str) -> str:
+    """A digest as papers print it, so that eyes can compare."""
+    return " ".join(digest[at : at + 8] for at in range(0, len(digest), 8))
+
+
+def moment_told(at: str) -> str:
+    """An instant as a service wrote it, in the city's own time."""
+    return moment(datetime.fromisoformat(at))
 
 
 def precisely(at: datetime) -> str:

@@ -13,6 +13,7 @@ from marketkit.doors import open_to
 from marketkit.signing import canonical
 from marketkit.units import format_instant
 
+SSE = "text/event-stream"
 KEEP_ALIVE_S = 15.0
 RECONNECT_MS = 2000
 ID_LENGTH_MAX = 1024
@@ -33,7 +34,13 @@ def routes(
     # A stream lasts as long as somebody looks: its duration would spoil the histogram.
     router = APIRouter(tags=["streams", "quiet"])
 
-    @router.get("/v1/board/stream", summary="变更推送（SSE）", **open_to("anyone"))
+    @router.get(
+        "/v1/board/stream",
+        summary="变更推送（SSE）",
+        response_class=StreamingResponse,
+        responses={200: {"content": {SSE: {"schema": {"type": "string"}}}}},
+        **open_to("anyone"),
+    )
     async def stream_board(
         header: Annotated[str, Header(alias="last-event-id", max_length=ID_LENGTH_MAX)] = "",
         last_event_id: Annotated[str, Query(max_length=ID_LENGTH_MAX)] = "",
@@ -42,7 +49,7 @@ def routes(
         since = seal.open(given) if given else None
         hub.check_room()
         written = _written(hub.watch(since, keep_alive_s), seal)
-        return StreamingResponse(written, headers=_HEADERS, media_type="text/event-stream")
+        return StreamingResponse(written, headers=_HEADERS, media_type=SSE)
 
     return router
 

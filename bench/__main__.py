@@ -1,0 +1,20 @@
+"""`python -m bench [name ...]`: measure, and print one table."""
+
+import sys
+
+from bench import bids, clearing, holds
+from bench.figures import table
+
+MEASURES = {"clearing": clearing.measure, "bids": bids.measure, "holds": holds.measure}
+
+
+def main(asked: list[str]) -> None:
+    figures = []
+    for name in asked or MEASURES:
+        print(f"measuring {name} …", file=sys.stderr, flush=True)
+        figures += MEASURES[name]()
+    print(table(figures))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

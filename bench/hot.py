@@ -1,0 +1,100 @@
+"""A hot path over HTTP beside its plain endpoint, the bare POST floor and `pgbench -N`."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench import load
+from bench.figures import Figure
+from bench.site import Site, free_ports, until_answers
+from marketkit.db import new_id
+
+Requests = Sequence[Sequence[bytes]]
+# Of a port and an address: what each client sends.
+Writing = Callable[[int, str], Requests]
+
+
+@dataclass(frozen=True)
+class Hot:
+    """One hot path: its address, what is sent to ours, and what to the plain endpoint."""
+
+    work: str
+    path: str
+    ours: Writing
+    plain: Writing
+
+
+def measure(here: Site, url: str, hot: Hot) -> list[Figure]:
+    """Floor, ours and plain, one after the other, on one database; one figure for each goal."""
+    ours_at = here.service("energy_trade", "api", url).api
+    (plain_at,) = free_ports(1)
+    here.start(
+        "plain",
+        [sys.executable, "-m", "bench.plain", str(plain_at)],
+        {
+            "BENCH_DATABASE_URL": url,
+            "BENCH_TRUST": str(here.keys.of("energy_trade") / "trust.json"),
+        },
+    )
+    until_answers(f"http://127.0.0.1:{plain_at}/openapi.json")
+
+    def sent(port: int, path: str, writing: Writing) -> load.Load:
+        found = load.run(port, writing(port, path), here.directory)
+        assert set(found.statuses) <= {201, *load.AGAIN}, found.statuses
+        return found
+
+    floor = sent(plain_at, "/floor", hot.ours)
+    ours = sent(ours_at, hot.path, hot.ours)
+    plain = sent(plain_at, hot.path, hot.plain)
+    return _figures(hot.work, ours, plain, floor, _pgbench_tps(here))
+
+
+def posted(port: int, path: str, body: Mapping[str, Any], token: str) -> bytes:
+    """One command with a key of its own."""
+    headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": new_id()}
+    return load.request("POST", path, port, body, headers)
+
+
+def _figures(
+    work: str, ours: load.Load, plain: load.Load, floor: load.Load, pgbench_tps: float
+) -> list[Figure]:
+    to_plain, to_floor = ours.per_second / plain.per_second, ours.per_second / floor.per_second
+    said = f"{ours.per_second:,.0f}/s, p50 {ours.p50_ms:.0f} ms, p99 {ours.p99_ms:.0f} ms"
+    return [
+        Figure(
+            f"{work}, {load.CLIENTS} clients",
+            said,
+            f"plain endpoint {plain.per_second:,.0f}/s",
+            f"{to_plain:.1f}×",
+            "≥ 4×",
+            to_plain >= 4,
+        ),
+        Figure(
+            "the same, beside the floor",
+            f"{ours.per_second:,.0f}/s",
+            f"bare POST {floor.per_second:,.0f}/s; `pgbench -N` {pgbench_tps:,.0f} tps",
+            f"{to_floor:.0%}",
+            "≥ 50 %, p99 < 50 ms",
+            to_floor >= 0.5 and ours.p99_ms < 50,
+        ),
+    ]
+
+
+def _pgbench_tps(here: Site) -> float:
+    postgres = here.postgres
+    program = [
+        str(postgres.binaries / "pgbench"), "-h", str(postgres.socket_dir), "-U", "postgres",
+    ]  # fmt: skip
+    subprocess.run([*program, "-i", "-q", "postgres"], check=True, capture_output=True)
+    said = subprocess.run(
+        [*program, "-N", "-c", "32", "-T", "5", "postgres"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    found = re.search(r"tps = ([0-9.]+)", said)
+    assert found is not None
+    return float(found[1])

@@ -1,0 +1,1 @@
+"""Bookings of the bank on the escrow account, and the money that must go back."""

@@ -1,0 +1,1 @@
+"""Deliveries: quota after money, both or neither; a wrong delivery is reversed."""

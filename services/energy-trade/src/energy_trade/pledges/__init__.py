@@ -1,0 +1,1 @@
+"""Pledges: quota that secures a loan, held until its creditor lets it go (art. 19)."""

@@ -1,0 +1,1 @@
+"""Reversals 冲正 of issues."""
