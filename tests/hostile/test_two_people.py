@@ -79,8 +79,8 @@ async def a_reversed_delivery_ready(house: Database) -> Ready:
 async def a_reversed_booking_ready(house: Database) -> Ready:
     story = Story(house, MARKET)
     await story.announce()
-    await screen(house, 1)
-    await story.entrant(1)
+    await screen(house, 2)
+    await story.entrant(2)
     query = "SELECT id FROM bank_booking WHERE sale_id = :sale"
     (booking,) = await rows(house, query, sale=story.sale_id)
     said = {"booking_id": booking.id, "document_no": "东公资〔2022〕7号", "reason": "记错单位"}

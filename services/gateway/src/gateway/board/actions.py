@@ -327,7 +327,7 @@ def _edge(row: BoardAward | BoardBid | BoardSettlement, asset: str) -> dict[str,
     """A row as it leaves: minor units in people's units, under the names of these."""
     unit = unit_of(asset)
     said: dict[str, Any] = {}
-    for name, value in row.model_dump(exclude={"sale_id", "registration_id"}).items():
+    for name, value in row.model_dump(exclude={"source", "sale_id", "registration_id"}).items():
         if name.endswith("_minor"):
             said[name.removesuffix("_minor")] = unit.format(value)
         elif name.endswith("_fen"):
