@@ -61,7 +61,7 @@ TOLD = {
 # Where a sale begins, and what few runs must then have met, lest the model be of something easier.
 STAGES = {
     "ANNOUNCED": {"ANNOUNCED", "BiddingNotOpen", NOT_ALLOWED},
-    "OPEN": {"OPEN", "SUSPENDED", "BidVersionWrong", NOT_ALLOWED},
+    "OPEN": {"OPEN", "SUSPENDED", NOT_ALLOWED},
     "CLOSED": {"CLOSED", "CLEARED", "BiddingClosed", NOT_ALLOWED},
 }
 numbers = st.integers(1, 3)
