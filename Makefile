@@ -1,4 +1,4 @@
-.PHONY: help setup check test journey lab plants fuzz bench up fmt schemas
+.PHONY: help setup check test journey lab plants fuzz seeds bench up fmt schemas
 
 help:  ## what can be typed
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -17,6 +17,9 @@ test:  ## everything, as CI does
 
 journey: setup  ## the stories across all services
 	@.venv/bin/pytest tests/journeys -m "not kafka"
+
+seeds: setup  ## 10,000 orders of turns on a bad wire, with crashes; a failing one says how to replay it
+	@PYTHONPATH=tests nice -n 10 .venv/bin/python -m seeded 0 10000
 
 bench: setup  ## our figures beside a peer's or a floor, in one run
 	@PYTHONPATH=.:tests .venv/bin/python -m bench

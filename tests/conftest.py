@@ -1,5 +1,6 @@
 import structlog
 
+import machines
 from brokers import broker, embedded_broker, kafka_node, kafka_servers
 from databases import energy_house, gateway_house, gateway_toy, kit_house, migrated, pg_server, toy
 
@@ -12,6 +13,7 @@ __all__ = [
     "kafka_node",
     "kafka_servers",
     "kit_house",
+    "machines",
     "migrated",
     "pg_server",
     "toy",

@@ -1,13 +1,18 @@
 """Facts as the gateway hears them, straight into its projections."""
 
+import hashlib
 import json
+from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from random import Random
 
 from builders import NOON
+from databases import rows
 from gateway.board.reactions import REACTIONS
 from marketkit.db import Database, Session
 from marketkit.facts import Fact
+from marketkit.inbox import rebuild
 from marketkit.outbox import PARTITIONS, Placed
 from marketkit.signing import ZERO, partition_of
 
@@ -57,3 +62,43 @@ class Teller:
         }
         body = json.dumps(event, ensure_ascii=False).encode()
         return Placed(self.source, partition, 1, self._heads[partition], ZERO, body)
+
+
+async def dump(house: Database) -> str:
+    """Every row of the projections, as text that says all."""
+    names = await rows(
+        house, "SELECT tablename FROM pg_tables WHERE schemaname = 'projection' ORDER BY 1"
+    )
+    assert len(names) >= 10
+    found = {}
+    for (name,) in names:
+        told_rows = await rows(
+            house, f"SELECT to_jsonb(t)::text FROM projection.{name} t ORDER BY 1"
+        )
+        found[name] = [row[0] for row in told_rows]
+    return json.dumps(found, ensure_ascii=False, indent=0)
+
+
+async def forget(house: Database) -> None:
+    async def work(session: Session) -> None:
+        for source in (ENERGY, EMISSION):
+            await rebuild(session, REACTIONS, source, 1)
+
+    await house.run(work, "worker")
+
+
+def interleaved(events: list[Placed], random: Random) -> list[Placed]:
+    """The same events, each key's in their order, the keys mixed anyhow."""
+    by_key: dict[str, deque[Placed]] = defaultdict(deque)
+    for event in events:
+        by_key[event.source + json.loads(event.event)["partitionkey"]].append(event)
+    waiting = [queue for queue in by_key.values() for _ in queue]
+    random.shuffle(waiting)
+    return [queue.popleft() for queue in waiting]
+
+
+async def digest_after(house: Database, events: Sequence[Placed]) -> str:
+    """What a rebuild from these events, in this order, leaves in the projections."""
+    await forget(house)
+    await hear(house, events)
+    return hashlib.sha256((await dump(house)).encode()).hexdigest()

@@ -176,7 +176,6 @@ async def test_an_imbalance_is_shown_and_logged(kit_house: Database, migrated: D
     ]
 
 
-@pytest.mark.usefixtures("gateway_toy")
 async def test_few_events_without_a_place_show_in_no_figure(kit_house: Database) -> None:
     for told, shown in ((99, 0), (1, 100), (100, 200)):
         for number in range(told):
@@ -213,6 +212,7 @@ async def _is(fact: bool) -> bool:
     return fact
 
 
+@pytest.mark.usefixtures("gateway_toy")
 class TestFromOwnerToReader:
     @pytest.fixture
     def readers(self, kit_house: Database, gateway_house: Database) -> Readers:

@@ -1,8 +1,6 @@
 """What projections are: the fold of what was told, in whatever order keys came, and no more."""
 
-import hashlib
 import json
-from collections import defaultdict, deque
 from datetime import timedelta
 from functools import partial
 from random import Random
@@ -23,7 +21,7 @@ from marketkit.movements import Leg, Movement, fold
 from marketkit.outbox import Placed
 from marketkit.units import Form, format_instant
 from sale_story import SALE, Story
-from told_board import EMISSION, ENERGY, Teller, hear
+from told_board import EMISSION, ENERGY, Teller, digest_after, dump, forget, hear, interleaved
 
 BUYER = f"enterprise:{a_uscc(1)}:2205-370502-04-01-000001"
 # What is told before an opening of those who take part; it may leave no trace.
@@ -169,29 +167,6 @@ def everything(house: Database) -> list[Placed]:
     ]
 
 
-async def dump(house: Database) -> str:
-    """Every row of the projections, as text that says all."""
-    names = await rows(
-        house, "SELECT tablename FROM pg_tables WHERE schemaname = 'projection' ORDER BY 1"
-    )
-    assert len(names) >= 10
-    found = {}
-    for (name,) in names:
-        told_rows = await rows(
-            house, f"SELECT to_jsonb(t)::text FROM projection.{name} t ORDER BY 1"
-        )
-        found[name] = [row[0] for row in told_rows]
-    return json.dumps(found, ensure_ascii=False, indent=0)
-
-
-async def forget(house: Database) -> None:
-    async def work(session: Any) -> None:
-        for source in (ENERGY, EMISSION):
-            await rebuild(session, REACTIONS, source, 1)
-
-    await house.run(work, "worker")
-
-
 async def emptied(source: str, session: Session) -> None:
     await rebuild(session, REACTIONS, source, 1)
 
@@ -220,29 +195,13 @@ async def test_every_row_of_the_projections_names_its_source(gateway_house: Data
     assert await rows(gateway_house, query) == []
 
 
-def interleaved(events: list[Placed], random: Random) -> list[Placed]:
-    """The same events, each key's in their order, the keys mixed anyhow."""
-    by_key: dict[str, deque[Placed]] = defaultdict(deque)
-    for event in events:
-        by_key[event.source + json.loads(event.event)["partitionkey"]].append(event)
-    waiting = [queue for queue in by_key.values() for _ in queue]
-    random.shuffle(waiting)
-    return [queue.popleft() for queue in waiting]
-
-
 async def test_the_order_in_which_keys_come_makes_no_difference(gateway_house: Database) -> None:
     events = everything(gateway_house)
-    await hear(gateway_house, events)
-    expected = await dump(gateway_house)
-    orders = set()
-    for seed in range(100):
-        await forget(gateway_house)
-        order = interleaved(events, Random(seed))
-        orders.add(tuple(order))
-        await hear(gateway_house, order)
-        digest = hashlib.sha256((await dump(gateway_house)).encode()).hexdigest()
-        assert digest == hashlib.sha256(expected.encode()).hexdigest(), f"seed {seed}"
+    expected = await digest_after(gateway_house, events)
+    orders = {tuple(interleaved(events, Random(seed))): seed for seed in range(100)}
     assert len(orders) == 100
+    for order, seed in orders.items():
+        assert await digest_after(gateway_house, order) == expected, f"seed {seed}"
 
 
 async def test_a_rebuild_empties_every_projection(gateway_house: Database) -> None:

@@ -205,7 +205,12 @@ async def epoch_of(session: Session) -> int:
 
 async def placed(session: Session, partition: int, first: int, limit: int) -> list[Placed]:
     """Up to `limit` events of a partition from `first` on, and up to 4 MB; one at least."""
-    epoch = await epoch_of(session)
+    return await _placed(session, await epoch_of(session), partition, first, limit)
+
+
+async def _placed(
+    session: Session, epoch: int, partition: int, first: int, limit: int
+) -> list[Placed]:
     upto = func.sum(func.octet_length(Log.event)).over(order_by=col(Log.sequence))
     sized = (
         select(Log.sequence, upto.label("upto"))
@@ -232,9 +237,18 @@ async def placed(session: Session, partition: int, first: int, limit: int) -> li
 
 async def unsent(session: Session, limit: int) -> list[Placed]:
     """What the relay has still to send, at most `limit` of each partition."""
-    sent = await session.exec(select(RelayPosition).order_by(col(RelayPosition.partition)))
-    batches = [await placed(session, row.partition, row.sequence + 1, limit) for row in sent.all()]
-    return [event for batch in batches for event in batch]
+    query = select(RelayPosition, House.epoch).join(
+        PartitionHead, col(PartitionHead.partition) == col(RelayPosition.partition)
+    )
+    behind = await session.exec(
+        query.join(House, col(House.id) == 1)
+        .where(col(RelayPosition.sequence) < PartitionHead.sequence)
+        .order_by(col(RelayPosition.partition))
+    )
+    events: list[Placed] = []
+    for sent, epoch in behind.all():
+        events += await _placed(session, epoch, sent.partition, sent.sequence + 1, limit)
+    return events
 
 
 async def note_sent(session: Session, partition: int, sequence: int) -> None:

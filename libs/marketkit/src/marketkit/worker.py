@@ -13,7 +13,7 @@ from marketkit import ledger
 from marketkit.checkpoint import sign_checkpoint
 from marketkit.db import Database, Session, sql
 from marketkit.feed import FeedDown
-from marketkit.kafka import WireDown, producing
+from marketkit.kafka import Wire, WireDown, producing
 from marketkit.logs import log
 from marketkit.outbox import note_sent, sequence, unsent
 
@@ -30,6 +30,7 @@ UNSENDABLE = Counter("yaosu_outbox_unsendable_total", "Events the broker can nev
 
 BACKOFF_S_MAX = 5.0
 RELAY_LOCK = 7_370_501
+RELAY_BATCH = 200
 CHECKPOINT_EVERY_S = 60.0
 LEDGER_CHECK_EVERY_S = 10.0
 
@@ -135,29 +136,39 @@ async def sequence_forever(house: Database, bells: Bells) -> None:
             pass
 
 
+async def relay_once(house: Database, wire: Wire) -> int:
+    """One turn of the relay: read what is unsent, send it, note the broker's word; how many.
+
+    Whoever ends between the sending and the noting sends again: duplicates are free, losses not.
+    """
+    events = await house.run(lambda session: unsent(session, RELAY_BATCH), "worker")
+    UNSENT.set(in_hundreds(len(events)))
+    if not events:
+        return 0
+    unsendable = await wire.send(events)
+    UNSENDABLE.inc(len(unsendable))
+    last = {event.partition: event.sequence for event in events}
+
+    async def note(session: Session) -> None:
+        for partition, reached in last.items():
+            await note_sent(session, partition, reached)
+
+    await house.run(note, "worker")
+    return len(events)
+
+
 async def relay_forever(
     house: Database, bells: Bells, servers: str, topic: str, mac_key: bytes
 ) -> None:
-    """Send the log in order, remembering what the broker has; duplicates are free, losses not."""
+    """Send the log in order while the relay's lease is ours."""
     async with producing(servers, topic, mac_key) as wire:
         while True:
             await bells.log.wait()
             bells.log.clear()
             while bells.is_relay:
-                events = await house.run(lambda session: unsent(session, 200), "worker")
-                UNSENT.set(in_hundreds(len(events)))
-                if not events:
+                if not await relay_once(house, wire):
                     bells.level_at_s = time.monotonic()
                     break
-                unsendable = await wire.send(events)
-                UNSENDABLE.inc(len(unsendable))
-                last = {event.partition: event.sequence for event in events}
-
-                async def note(session: Session, last: dict[int, int] = last) -> None:
-                    for partition, reached in last.items():
-                        await note_sent(session, partition, reached)
-
-                await house.run(note, "worker")
 
 
 async def clock_forever(house: Database, ticks: Sequence[Tick]) -> None:
