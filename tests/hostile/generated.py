@@ -125,7 +125,7 @@ def good_data_is_understood(context: Any, response: Any, case: Any) -> None:
     said = response.json()
     # What several fields must say together no description tells; such a fault points nowhere.
     blamed = [fault["pointer"] for fault in said.get("errors", ()) if fault["pointer"]]
-    is_unread = response.status_code != 422 and said["code"] in UNREAD
+    is_unread = response.status_code != 422 and said.get("code") in UNREAD
     if is_unread or (blamed and not _has_fraction(case.body)):
         raise AssertionError(f"good data misunderstood: {said['code']} {blamed}")
 
@@ -176,7 +176,10 @@ def _shown(interaction: Any) -> str:
         return ""
     asked, answer = interaction.request, interaction.response
     said = f"{asked.method} {asked.uri} {asked.body!r:.{SAID_MAX}}"
-    return said if answer is None else f"{said}\n-> {answer.status_code} {answer.text[:SAID_MAX]}"
+    if answer is None:
+        return said
+    text = answer.content[:SAID_MAX].decode("utf-8", "replace")
+    return f"{said}\n-> {answer.status_code} {text}"
 
 
 def send_all(door: Door, mixture: Mixture, config: Mapping[str, Any]) -> Findings:

@@ -160,6 +160,7 @@ def test_each_kind_of_fault_is_found(migrated: Callable[[Package], Migrated]) ->
         found = send_all(
             Door("faulty", url, said), Mixture(Trust()), config(1, 5, "fuzzing", "coverage")
         )
+    print(found.line(), sorted(found.faults))
     assert set(found.faults) >= {
         "POST /v1/accepting: Schema-violating request accepted",
         "POST /v1/failing: Server error",

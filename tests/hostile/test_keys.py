@@ -22,7 +22,7 @@ AT_ONCE = 8
 MANY = {"POST /v1/sales": 50, "POST /v1/sales/{sale_id}/sealed-bids": 50}
 FREE_TEXT = (
     "name", "reason", "title", "bank_serial", "treasury_receipt_no", "document_no", "batch",
-    "session_id", "public_key", "version", "correction", "text",
+    "session_id", "public_key", "version", "correction", "text", "registration_id", "answer",
 )  # fmt: skip
 REUSED = (422, "IDEMPOTENCY_KEY_REUSED")
 IN_FLIGHT = (409, "IDEMPOTENCY_KEY_IN_FLIGHT")

@@ -117,23 +117,28 @@ _SKIP_LOCKED = (
     Edit(
         "marketkit.worker",
         """            while bells.is_relay:
-                events = await house.run(lambda session: unsent(session, 200), "worker")
+                if not await relay_once(house, wire):
 """,
         """            while True:
-                async def claim(session: Session) -> list:
-                    free = await sql(
-                        session, "SELECT * FROM relay_position FOR UPDATE SKIP LOCKED"
-                    )
-                    found = []
-                    for row in free.all():
-                        more = await placed(session, row.partition, row.sequence + 1, 2)
-                        found += more
-                        if more:
-                            await note_sent(session, row.partition, more[-1].sequence)
-                    return found
+                if not await relay_once(house, wire):
+""",
+    ),
+    Edit(
+        "marketkit.worker",
+        """    events = await house.run(lambda session: unsent(session, RELAY_BATCH), "worker")
+""",
+        """    async def claim(session: Session) -> list:
+        free = await sql(session, "SELECT * FROM relay_position FOR UPDATE SKIP LOCKED")
+        found = []
+        for row in free.all():
+            more = await placed(session, row.partition, row.sequence + 1, 2)
+            found += more
+            if more:
+                await note_sent(session, row.partition, more[-1].sequence)
+        return found
 
-                events = await house.run(claim, "worker")
-                await asyncio.sleep(os.urandom(1)[0] / 400)
+    events = await house.run(claim, "worker")
+    await asyncio.sleep(os.urandom(1)[0] / 400)
 """,
     ),
     Edit(

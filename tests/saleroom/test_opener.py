@@ -134,8 +134,8 @@ async def store(story: Story, bids: list[dict[str, Any]]) -> None:
         connection = await session.connection()
         for statement in (
             "INSERT INTO registration (id, sale_id, uscc, name, project_code, quantity_max_minor, "
-            "deposit_due_fen, state, registered_at) VALUES ('reg-' || :n, :sale, :uscc, '企业', "
-            ":project, 1000, 4000, 'QUALIFIED', :at)",
+            "deposit_due_fen, state, registered_at, sub_account) VALUES ('reg-' || :n, :sale, "
+            ":uscc, '企业', :project, 1000, 4000, 'QUALIFIED', :at, 'sub-' || :n)",
             "INSERT INTO deposit (registration_id, uscc, state, amount_fen, booked_at) "
             "VALUES ('reg-' || :n, :uscc, 'CONFIRMED', 4000, :at)",
             "INSERT INTO sealed_bid (id, sale_id, registration_id, uscc, version, ciphertext, "

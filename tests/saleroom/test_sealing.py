@@ -332,6 +332,6 @@ class TestKeys:
 
     def test_every_refusal_has_a_chinese_title(self) -> None:
         refusals: list[type[Refusal]] = [PublicKeyUnusable, *BidVoid.__subclasses__()]
-        assert len(refusals) == 6
+        assert len(refusals) == 7
         for refusal in refusals:
             assert "\u4e00" <= refusal.title[0] <= "\u9fff"

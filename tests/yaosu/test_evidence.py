@@ -145,16 +145,16 @@ class TestAKeyThatWasReplaced:
         await rotated.close()
 
     def lost(self, content: Content, kid: str, folder: Path) -> None:
-        keys = json.loads(content["keys.json"])["keys"]
-        kept = canonical({"keys": [key for key in keys if key["kid"] != kid]})
+        said = json.loads(content["keys.json"])
+        kept = canonical(said | {"keys": [key for key in said["keys"] if key["kid"] != kid]})
         assert "签名无效" in faults(check(written(content | {"keys.json": kept}, folder)))
 
     def used_after(self, content: Content, kid: str, folder: Path) -> None:
-        keys = json.loads(content["keys.json"])["keys"]
-        for key in keys:
+        said = json.loads(content["keys.json"])
+        for key in said["keys"]:
             if key["kid"] == kid:
                 key["valid_until"] = "2000-01-01T00:00:00+08:00"
-        sooner = canonical({"keys": keys})
+        sooner = canonical(said)
         found = faults(check(written(content | {"keys.json": sooner}, folder)))
         assert "签于其公钥停用之后" in found
 

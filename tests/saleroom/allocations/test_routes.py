@@ -124,10 +124,10 @@ async def test_nobody_defaults_while_its_money_lies_undecided(
     room.at(at + timedelta(seconds=1))
     (verdict,) = await counter.verdicts(a_csv(row))
     assert verdict["code"] == "SETTLEMENT_STATE_NOT_ALLOWED"
+    await room.sign(1)
     room.at(at + timedelta(days=8))
     with pytest.raises(BankLinesUnresolved):
         await room.default(1)
-    await room.sign(1)
     booked = await doors.send(
         "POST",
         f"/v1/bank-bookings/{verdict['booking_id']}/allocations",

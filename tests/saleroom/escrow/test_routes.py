@@ -7,10 +7,10 @@ from databases import rows
 from marketkit.db import Database
 from saleroom.escrow.routes import routes
 from stories import Story
-from toy_market import CLOSES, DAY, OPENS, TICK, Doors
+from toy_market import CONFIRMS, DAY, OPENS, TICK, Doors
 
 WHOLE = "/v1/escrow-reconciliation"
-PAY_BY = CLOSES + 7 * DAY
+PAY_BY = CONFIRMS + 7 * DAY
 
 
 @pytest.fixture

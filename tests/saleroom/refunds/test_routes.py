@@ -13,7 +13,7 @@ from saleroom.refunds.routes import routes
 from saleroom.sheets import cells_of
 from saleroom.statements.routes import routes as statements
 from stories import Story, a_step
-from toy_market import CLOSES, DAY, OPENS, Doors
+from toy_market import CONFIRMS, DAY, OPENS, Doors
 
 REFUNDS = "/v1/refunds"
 
@@ -49,32 +49,32 @@ async def test_a_loser_s_deposit_goes_back_with_interest_to_where_it_came_from(
     doors, token = counter.doors, counter.doors.token("trading_center")
     (refund,) = (await doors.send("GET", REFUNDS, token=token)).json()["items"]
     assert (refund["payee_name"], refund["payee_account"]) == ("企业2", "6222000000000000001")
-    # 200,000.00 at 0.35 % for the four days from the booking to the confirmation: 7.671… yuan.
-    assert (refund["amount_yuan"], refund["interest_yuan"]) == ("200000.00", "7.67")
-    assert refund["total_yuan"] == "200007.67"
+    # 200,000.00 at 0.35 % for the eleven days from the booking to the confirmation: 21.095… yuan.
+    assert (refund["amount_yuan"], refund["interest_yuan"]) == ("200000.00", "21.10")
+    assert refund["total_yuan"] == "200021.10"
     (told,) = await story.told(DepositRefunded)
-    assert (told.amount_yuan, told.interest_yuan) == (20_000_000, 767)
-    assert refund["due_at"] == format_instant(CLOSES + 7 * DAY)
+    assert (told.amount_yuan, told.interest_yuan) == (20_000_000, 2110)
+    assert refund["due_at"] == format_instant(CONFIRMS + 7 * DAY)
 
 
 async def test_the_bank_s_transfer_confirms_it(story: Story, counter: Counter) -> None:
     await paid_by_the_bank(story, counter)
     doors, token = counter.doors, counter.doors.token("trading_center")
     (refund,) = (await doors.send("GET", REFUNDS, token=token)).json()["items"]
-    story.at(CLOSES + DAY)
+    story.at(CONFIRMS + DAY)
     out = {
         "流水号": "OUT1",
         "方向": "付",
-        "入账时间": said(CLOSES),
+        "入账时间": said(CONFIRMS),
         "对方户名": "企业2",
         "摘要": f"退款 {refund['refund_no']}",
     }
     short = a_csv(a_row(**(out | {"流水号": "OUT0", "金额": "200000.00"})))
     assert await counter.codes(short) == ["REFUND_NOT_AS_LISTED"]
-    file = a_csv(a_row(**(out | {"金额": "200007.67"})))
+    file = a_csv(a_row(**(out | {"金额": "200021.10"})))
     assert await counter.codes(file) == ["REFUND_CONFIRMED"]
     assert await counter.codes(file) == ["REFUND_CONFIRMED"]
-    again = a_csv(a_row(**(out | {"金额": "200007.67", "流水号": "OUT2"})))
+    again = a_csv(a_row(**(out | {"金额": "200021.10", "流水号": "OUT2"})))
     assert await counter.codes(again) == ["REFUND_RETURNED_ALREADY"]
     assert (await doors.send("GET", REFUNDS, token=token)).json()["items"] == []
     paid = await doors.send("GET", f"{REFUNDS}?state=returned", token=token)
@@ -85,7 +85,7 @@ async def test_the_bank_s_transfer_confirms_it(story: Story, counter: Counter) -
         "SELECT state, returned_at FROM deposit WHERE registration_id = :id",
         id=story.contract(2),
     )
-    assert (deposit.state, deposit.returned_at) == ("REFUNDED", CLOSES)
+    assert (deposit.state, deposit.returned_at) == ("REFUNDED", CONFIRMS)
     assert len(await story.told(DepositReturned)) == 1
 
 
@@ -120,7 +120,7 @@ async def test_the_list_as_sheets(story: Story, counter: Counter) -> None:
     ]
     read = [cells_of(sheet.content) for sheet in sheets]
     assert read[0] == read[1] == read[2]
-    assert [cell.text for cell in read[0][1]][1:4] == ["企业2", "6222000000000000001", "200007.67"]
+    assert [cell.text for cell in read[0][1]][1:4] == ["企业2", "6222000000000000001", "200021.10"]
     assert sheets[1].content.startswith(b"\xef\xbb\xbf")
     assert "企业2".encode("gb18030") in sheets[2].content
 

@@ -58,8 +58,24 @@ class PublicKey(Form):
     valid_until: Instant | None
 
 
+class KeysSignature(Form):
+    """A service's word for its keys, by the one it signed with then."""
+
+    source: str
+    kid: str
+    signature: str
+
+
 class Keys(Form):
     keys: list[PublicKey]
+    signed: list[KeysSignature]
+
+    def said_by(self, source: str) -> bytes:
+        """What the service signed: its keys as it tells them."""
+        own = (key for key in self.keys if key.source == source)
+        return canonical(
+            [{"alg": "Ed25519", **key.model_dump(mode="json", exclude={"source"})} for key in own]
+        )
 
 
 class SignedLine(Form):

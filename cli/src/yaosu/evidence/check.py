@@ -4,6 +4,7 @@ First that nothing was altered: digests, signatures, chains from the first event
 it says: holdings as the sum of movements, results of sales out of terms, bids and seed.
 """
 
+import contextlib
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -139,7 +140,20 @@ class _Evidence:
             else:
                 if key_id(unb64(key.x)) != key.kid or len(unb64(key.x)) != 32:
                     faults.append(f"{key.source} 的公钥与其编号不符")
+        faults += self._unsigned(keys)
         return "，".join(f"{source} {kid}" for source, kid in self.keys), faults
+
+    def _unsigned(self, keys: Keys) -> list[str]:
+        signed = {}
+        for one in keys.signed:
+            key = self.keys.get((one.source, one.kid))
+            with contextlib.suppress(ValueError):
+                signature = bytes.fromhex(one.signature)
+                if key and verify(key, keys.said_by(one.source), signature):
+                    signed[one.source] = one
+        extra = [] if len(signed) == len(keys.signed) else ["公钥清单的签名无效或重复"]
+        missing = sorted({key.source for key in keys.keys} - signed.keys())
+        return extra + [f"{source} 的公钥清单没有签名" for source in missing]
 
     def read_checkpoints(self) -> tuple[str, list[str]]:
         faults: list[str] = []

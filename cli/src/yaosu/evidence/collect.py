@@ -25,6 +25,7 @@ from yaosu.evidence.archive import (
     CheckpointBody,
     HeadOut,
     Keys,
+    KeysSignature,
     PublicKey,
     SignedLine,
     Writer,
@@ -67,6 +68,7 @@ class _Owner:
 
     feed: Feed
     keys: list[PublicKey]
+    keys_signature: KeysSignature
     checkpoints: list[SignedBody]
 
     @property
@@ -131,16 +133,20 @@ async def _owner(feed: Feed, url: str, transport: httpx.AsyncBaseTransport | Non
     async with httpx.AsyncClient(base_url=url, timeout=10, transport=transport) as client:
         answer = await client.get("/v1/keys")
         answer.raise_for_status()
+    said = answer.json()
     fields = ("kid", "x", "valid_from", "valid_until")
     keys = [
-        PublicKey(source=source, **{name: key[name] for name in fields})
-        for key in answer.json()["keys"]
+        PublicKey(source=source, **{name: key[name] for name in fields}) for key in said["keys"]
     ]
-    return _Owner(feed, keys, checkpoints)
+    signature = KeysSignature(source=source, kid=said["kid"], signature=said["signature"])
+    return _Owner(feed, keys, signature, checkpoints)
 
 
 async def _write(writer: Writer, owners: Sequence[_Owner], file: Path) -> Exported:
-    keys = Keys(keys=[key for owner in owners for key in owner.keys])
+    keys = Keys(
+        keys=[key for owner in owners for key in owner.keys],
+        signed=[owner.keys_signature for owner in owners],
+    )
     writer.add(KEYS, canonical(keys.model_dump(mode="json")))
     with writer.member(CHECKPOINTS) as write:
         for owner in owners:

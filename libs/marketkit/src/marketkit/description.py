@@ -45,12 +45,13 @@ _SAID = {
     414: "请求地址过长",
     415: "只接受application/json（UTF-8，不压缩）",
     422: "不符合规定，或输入内容有误",
+    429: "请求过于频繁",
     431: "请求头过大或过多",
     500: "系统内部错误，已记录",
     503: "系统繁忙，请稍后用同一幂等键重试",
     507: "存储空间不足，暂停写入",
 }
-_HEADERS = {401: "WWW-Authenticate", 503: "Retry-After"}
+_HEADERS = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
 _ALWAYS = (400, 408, 414, 431, 500, 503)
 
 
@@ -68,7 +69,7 @@ class Described(NamedTuple):
     def statuses(self) -> set[int]:
         """Every refusal it may answer, from what it takes and who may call it."""
         found = set(_ALWAYS)
-        found |= set() if "anyone" in self.said["x-roles"] else {401, 403}
+        found |= set() if "anyone" in self.said["x-roles"] else {401, 403, 429}
         found |= {404} if "{" in self.path or self.is_command else set()
         found |= {413, 415} if self.method != "get" else set()
         found |= {409, 422, 507} if self.method != "get" else set()
