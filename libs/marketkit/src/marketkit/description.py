@@ -70,7 +70,8 @@ class Described(NamedTuple):
         """Every refusal it may answer, from what it takes and who may call it."""
         found = set(_ALWAYS)
         found |= set() if "anyone" in self.said["x-roles"] else {401, 403, 429}
-        found |= {404} if "{" in self.path or self.is_command else set()
+        # What is asked of an object may be right at another time, too.
+        found |= {404, 409} if "{" in self.path or self.is_command else set()
         found |= {413, 415} if self.method != "get" else set()
         found |= {409, 422, 507} if self.method != "get" else set()
         return found | ({422} if "422" in self.said["responses"] else set())
