@@ -1,4 +1,4 @@
-.PHONY: help setup check test journey fuzz seeds bench up fmt schemas
+.PHONY: help setup check test journey lab plants fuzz seeds bench up fmt schemas
 
 help:  ## what can be typed
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -23,6 +23,15 @@ seeds: setup  ## 10,000 orders of turns on a bad wire, with crashes; a failing o
 
 bench: setup  ## our figures beside a peer's or a floor, in one run
 	@PYTHONPATH=.:tests .venv/bin/python -m bench
+
+PLAN ?= P0
+SEED ?= 1
+MINUTES ?=
+lab: setup  ## the fault lab: make lab PLAN=P1 SEED=7 MINUTES=20 (docs/fault-lab.md)
+	@.venv/bin/yaosu lab --plan $(PLAN) --seed $(SEED) $(if $(MINUTES),--minutes $(MINUTES))
+
+plants: setup  ## every planted fault must turn the lab red: half an hour
+	@.venv/bin/yaosu lab --plant all --seed $(SEED)
 
 up:  ## the whole house on this machine
 	@./run

@@ -5,7 +5,7 @@ from importlib import import_module
 
 import typer
 
-COMMANDS = ("up", "demo", "trial", "bid", "share", "export", "verify", "replay", "doctor")
+COMMANDS = ("up", "demo", "trial", "bid", "share", "export", "verify", "replay", "doctor", "lab")
 
 app = typer.Typer(
     name="yaosu",

@@ -1,0 +1,77 @@
+"""`python -m lab`: what `yaosu lab` runs in a checkout."""
+
+import argparse
+import asyncio
+import logging
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from lab.catalogue import every_plant
+from lab.plans import PLANS
+from lab.report import table
+from lab.run import Asked, Lab, write
+
+
+def main() -> int:
+    """Read the command line, run, report; 1 if anything was found."""
+    # What a client of a broker says while the broker is down is what we are here for.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    parser = argparse.ArgumentParser(prog="yaosu lab", description=__doc__)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--plan", choices=sorted(PLANS), default="P0")
+    parser.add_argument("--minutes", type=float)
+    parser.add_argument("--plant", default="", help="planted faults, by name")
+    parser.add_argument("--seeds", type=int, default=1, help="with --plant all: how many seeds")
+    parser.add_argument("--until-red", action="store_true", help="end at the first fault found")
+    parser.add_argument("--kafka", action="store_true", help="three real brokers")
+    parser.add_argument("--keep", type=Path, help="keep everything in this directory")
+    asked = parser.parse_args()
+    plan = PLANS[asked.plan]
+    plants = [name for name in asked.plant.split(",") if name]
+    if asked.plant == "all":
+        return _catalogue([asked.seed + number for number in range(asked.seeds)], asked.keep)
+    minutes = asked.minutes or plan.minutes
+    what = Asked(plan, asked.seed, minutes, plants, asked.kafka, asked.until_red)
+    return asyncio.run(_run(what, asked.keep))
+
+
+def _catalogue(seeds: list[int], keep: Path | None) -> int:
+    directory = keep or Path(tempfile.mkdtemp(prefix="yaosu-plants-"))
+    directory.mkdir(parents=True, exist_ok=True)
+    found = every_plant(seeds, directory, lambda line: print(line, flush=True))
+    write(found, directory / "plants.json")
+    print(f"{found['caught']} of {len(found['results'])} caught; {directory}/plants.json")
+    return 1 if found["missed"] else 0
+
+
+async def _run(asked: Asked, keep: Path | None) -> int:
+    directory = keep or Path(tempfile.mkdtemp(prefix="yaosu-lab-"))
+    directory.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+
+    def say(line: str) -> None:
+        print(f"[{time.monotonic() - began:6.1f}] {line}", file=sys.stderr, flush=True)
+
+    task = asyncio.create_task(Lab(asked, directory, say).run())
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    try:
+        report = await task
+    except asyncio.CancelledError:
+        print("stopped", file=sys.stderr)
+        return 130
+    write(report, directory / "report.json")
+    print(table(report))
+    if keep is None and not report["is_red"]:
+        shutil.rmtree(directory, ignore_errors=True)
+    else:
+        print(f"everything is in {directory}")
+    return 1 if report["is_red"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,422 @@
+"""What must be true of a house however it was treated; each fault found is one line of text.
+
+Some of it is looked at every second while all is going on, the rest once the house is quiet.
+"""
+
+import asyncio
+import json
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from lab.history import Call, History
+from lab.house import SOURCES, LabHouse
+from marketkit.movements import Leg, Movement, fold
+from marketkit.signing import ZERO, chain_after
+from yaosu.evidence.check import check
+from yaosu.evidence.collect import Asker, CannotExport, export
+
+CONVERGED_S_MAX = 30.0
+ASKED = (
+    "WITH moved AS (SELECT account, lot, sum(posted) AS posted, sum(held) AS held "
+    "FROM movement GROUP BY 1, 2), "
+    "open_hold AS (SELECT account, lot, sum(remaining) AS held FROM hold GROUP BY 1, 2) "
+    "SELECT coalesce(sum(abs(coalesce(m.posted, 0) - coalesce(b.posted, 0)) "
+    "+ abs(coalesce(m.held, 0) - coalesce(b.held, 0)) "
+    "+ abs(coalesce(m.held, 0) - coalesce(h.held, 0))), 0), "
+    "(SELECT coalesce(sum(abs(s)), 0) FROM "
+    "(SELECT sum(posted) AS s FROM movement GROUP BY lot) x), "
+    "(SELECT count(*) FROM balance WHERE NOT is_issuance AND (posted < held OR held < 0)), "
+    "(SELECT count(*) FROM balance) "
+    "FROM moved m FULL JOIN balance b USING (account, lot) "
+    "FULL JOIN open_hold h USING (account, lot)"
+)
+# What is shown of an aggregate although something before it is parked.
+PASSED = (
+    "SELECT p.key, p.sequence, c.sequence FROM parked p JOIN projection.change c "
+    "ON c.source = p.source AND c.partition = p.partition AND c.sale_id = p.key "
+    "AND c.sequence > p.sequence"
+)
+# What each kind of call brings into being: where it stands, and the answer's field that names it.
+EFFECTS = {
+    "draft": ("SELECT id FROM sale", "sale_id"),
+    "register": ("SELECT id FROM registration", "registration_id"),
+    "bid": ("SELECT id FROM sealed_bid", "receipt_id"),
+    "issue-request": ("SELECT id FROM request WHERE kind = 'ISSUE'", "request_id"),
+    "issue-confirm": ("SELECT id FROM lot WHERE origin_kind = 'ISSUE'", "lot"),
+    "opening-request": ("SELECT id FROM request WHERE kind = 'sale.opening'", "request_id"),
+    "opening-confirm": ("SELECT id FROM opening", "opening_id"),
+    "shutdown": ("SELECT id FROM shutdown", "shutdown_id"),
+}
+
+
+@dataclass
+class Findings:
+    """What was found wrong, by the guarantee that it breaks; and figures."""
+
+    faults: dict[str, list[str]] = field(default_factory=dict)
+    figures: dict[str, Any] = field(default_factory=dict)
+
+    def fault(self, guarantee: str, what: str) -> None:
+        found = self.faults.setdefault(guarantee, [])
+        if len(found) < 50:
+            found.append(what)
+
+    def count(self, name: str, more: int = 1) -> None:
+        self.figures[name] = self.figures.get(name, 0) + more
+
+    @property
+    def is_red(self) -> bool:
+        return bool(self.faults)
+
+
+@dataclass
+class Sampler:
+    """Looks at both databases every second: conservation, chains, positions that go back."""
+
+    house: LabHouse
+    findings: Findings
+    _heads: dict[tuple[str, int], tuple[int, bytes]] = field(default_factory=dict)
+    _positions: dict[int, tuple[int, int]] = field(default_factory=dict)
+
+    async def forever(self) -> None:
+        while True:
+            began = time.monotonic()
+            try:
+                await asyncio.wait_for(asyncio.to_thread(self.sample), 20)
+            except (psycopg.OperationalError, TimeoutError):
+                self.findings.count("samples_missed")
+            await asyncio.sleep(max(0.1, 1.0 - (time.monotonic() - began)))
+
+    def sample(self) -> None:
+        with self._connect("energy") as connection:
+            self._conservation(connection)
+            self._log(connection, "energy")
+        with self._connect("gateway") as connection:
+            self._log(connection, "gateway")
+            self._places(connection)
+        self.findings.count("samples")
+
+    def _connect(self, name: str) -> psycopg.Connection:
+        return psycopg.connect(
+            self.house.dsn(name),
+            autocommit=True,
+            connect_timeout=3,
+            options="-c statement_timeout=10s",
+        )
+
+    def _conservation(self, connection: psycopg.Connection) -> None:
+        row = connection.execute(ASKED.encode()).fetchone()
+        assert row is not None
+        off, from_nowhere, overdrawn, balances = map(int, row)
+        if off or from_nowhere:
+            self.findings.fault("G7", f"imbalance {off}, out of nothing {from_nowhere}")
+        if overdrawn:
+            self.findings.fault("G7", f"{overdrawn} balances allotted beyond what is there")
+        self.findings.figures["balances"] = balances
+
+    def _log(self, connection: psycopg.Connection, name: str) -> None:
+        for partition in range(6):
+            sequence, chain = self._heads.get((name, partition), (0, ZERO))
+            rows = connection.execute(
+                "SELECT sequence, chain, event FROM log WHERE partition = %s AND sequence > %s "
+                "ORDER BY sequence LIMIT 5000",
+                (partition, sequence),
+            ).fetchall()
+            for number, stored, event in rows:
+                if number != sequence + 1:
+                    self.findings.fault("G5", f"{name} {partition}: {number} after {sequence}")
+                chain = chain_after(chain, bytes(event))
+                if chain != bytes(stored):
+                    self.findings.fault("G5", f"{name} {partition}: chain broken at {number}")
+                    chain = bytes(stored)
+                sequence = number
+            self._heads[name, partition] = (sequence, chain)
+        heads = connection.execute("SELECT partition, sequence FROM partition_head").fetchall()
+        for partition, head in heads:
+            if head < self._heads[name, partition][0]:
+                self.findings.fault("G5", f"{name} {partition}: head {head} is behind its log")
+
+    def _places(self, connection: psycopg.Connection) -> None:
+        statement = (
+            "SELECT partition, epoch, sequence, is_forked FROM position "
+            "WHERE source LIKE '%energy%'"
+        )
+        for partition, epoch, sequence, is_forked in connection.execute(statement).fetchall():
+            if (epoch, sequence) < self._positions.get(partition, (0, 0)):
+                self.findings.fault("G3", f"position {partition} went back to {sequence}")
+            if is_forked:
+                self.findings.fault("G14", f"the reader stands still: {partition} contradicts")
+            self._positions[partition] = (epoch, sequence)
+        passed = connection.execute(PASSED.encode()).fetchall()
+        for key, parked, shown in passed:
+            self.findings.fault("G3", f"{key}: {shown} is shown and {parked} before it is parked")
+
+
+@dataclass
+class Judge:
+    """Everything that can be said once the house is quiet."""
+
+    house: LabHouse
+    history: History
+    findings: Findings
+
+    async def until_converged(self) -> float:
+        """Return when told, kept and shown are one; how long it took, or a fault if it does not."""
+        began = time.monotonic()
+        difference = "not looked at"
+        while time.monotonic() - began < CONVERGED_S_MAX:
+            try:
+                difference = await asyncio.to_thread(self._difference)
+            except psycopg.OperationalError as error:
+                difference = f"no database: {error}"
+            if not difference:
+                break
+            await asyncio.sleep(0.3)
+        if difference:
+            self.findings.fault("G3", f"not converged in {CONVERGED_S_MAX:.0f} s: {difference}")
+        return time.monotonic() - began
+
+    def _difference(self) -> str:
+        """In what told, kept and shown differ; empty if in nothing."""
+        if waiting := self.house.rows("energy", "SELECT count(*) FROM outbox")[0][0]:
+            return f"{waiting} told facts have no place"
+        told = self._told_holdings()
+        kept = self._holdings(
+            "energy",
+            "SELECT account, asset, lot, posted, held FROM balance b JOIN lot ON lot.id = b.lot",
+        )
+        shown = self._holdings(
+            "gateway",
+            "SELECT account, asset, lot, posted_minor, held_minor FROM projection.holding",
+        )
+        if told != kept:
+            return f"told is not kept: {_differing(told, kept)}"
+        if told != shown:
+            return f"told is not shown: {_differing(told, shown)}"
+        states = dict(
+            self.house.rows("energy", "SELECT id, state FROM sale WHERE announced_at IS NOT NULL")
+        )
+        board = dict(self.house.rows("gateway", "SELECT id, state FROM projection.board_sale"))
+        if states != board:
+            return f"states: {_differing(states, board)}"
+        if parked := self.house.rows("gateway", "SELECT count(*) FROM parked")[0][0]:
+            return f"{parked} parked"
+        heads = self.house.rows("energy", "SELECT partition, sequence FROM partition_head")
+        sent = self.house.rows("energy", "SELECT partition, sequence FROM relay_position")
+        read = self.house.rows(
+            "gateway", "SELECT partition, sequence FROM position WHERE source LIKE '%energy%'"
+        )
+        if dict(heads) != dict(read):
+            return f"read {dict(read)} of {dict(heads)}"
+        if dict(heads) != dict(sent):
+            return f"sent {dict(sent)} of {dict(heads)}"
+        return ""
+
+    async def evidence(self, file: Path) -> None:
+        """What `yaosu verify` says of the energy service: chains, holdings, results of sales."""
+        asker = Asker(self.house.keys.signer("gateway"), SOURCES["gateway"])
+        urls = {"energy": self.house.inner_urls["energy"]}
+        deadline = time.monotonic() + CONVERGED_S_MAX
+        while True:
+            try:
+                await export(file, urls, asker)
+                break
+            except CannotExport as why:
+                if time.monotonic() > deadline:
+                    self.findings.fault("G14", f"no evidence can be had: {why}")
+                    return
+            await asyncio.sleep(1.0)
+        report = await asyncio.to_thread(check, file)
+        sales = [one.seen for one in report.findings if "重算一致" in one.seen]
+        self.findings.figures["verified_events"] = sum(1 for _ in self.events())
+        self.findings.figures["verified_results"] = len(sales)
+        for finding in report.findings:
+            for fault in finding.faults:
+                self.findings.fault("G14", f"{finding.what}: {fault}")
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        statement = "SELECT event FROM log ORDER BY partition, sequence"
+        for (event,) in self.house.rows("energy", statement):
+            yield json.loads(bytes(event))
+
+    def _told_holdings(self) -> dict[Any, Any]:
+        legs: list[Leg] = [
+            Movement.model_validate(said).leg()
+            for event in self.events()
+            for said in event["data"].get("movements", [])
+        ]
+        return fold(legs)
+
+    def _holdings(self, name: str, statement: str) -> dict[Any, Any]:
+        found = self.house.rows(name, statement)
+        return {(a, s, lot): (p, h) for a, s, lot, p, h in found if (p, h) != (0, 0)}
+
+    def judge(self) -> None:
+        """Every promise that needs a quiet house."""
+        self._answers_stand()
+        self._effects_once()
+        self._told_once()
+        self._refusals_left_nothing()
+        self._closings()
+        self._durable()
+        for mismatch in self.history.mismatches:
+            self.findings.fault("G8", f"a replay is another: {mismatch}")
+        for what in self.history.unexpected:
+            self.findings.fault("G16", f"500: {what}")
+
+    def _calls(self) -> list[Call]:
+        return list(self.history.calls.values())
+
+    def _answers_stand(self) -> None:
+        statement = "SELECT principal, key, status, body FROM stored_answer"
+        stored = {
+            (principal, key): (status, bytes(body))
+            for principal, key, status, body in self.house.rows("energy", statement)
+        }
+        lost = 0
+        statement = "SELECT principal, key, status, body FROM stored_answer"
+        for principal, key, status, body in self.house.rows("gateway", statement):
+            stored[principal, key] = (status, bytes(body))
+        for call in self._calls():
+            is_of_action = call.is_done or call.status == 409
+            if is_of_action and stored.get((call.principal, call.key)) != (
+                call.status,
+                call.answer,
+            ):
+                lost += 1
+                self.findings.fault("G1", f"answered and not kept: {call.kind} {call.key}")
+        self.findings.figures["answered_writes"] = sum(call.is_done for call in self._calls())
+        self.findings.figures["answered_writes_lost"] = lost
+        self.findings.figures["keys_unknown"] = sum(not call.is_settled for call in self._calls())
+        self.findings.figures["unknown_s_max"] = round(self.history.unknown_s_max, 1)
+        self.findings.figures["attempts"] = sum(call.tries for call in self._calls())
+        for call in self._calls():
+            if not call.is_settled:
+                self.findings.fault("G1", f"unknown for good: {call.kind} {call.key}")
+
+    def _effects_once(self) -> None:
+        twice = 0
+        for kind, (statement, name) in EFFECTS.items():
+            calls = [call for call in self._calls() if call.kind == kind and call.is_done]
+            answered = Counter(call.document()[name] for call in calls)
+            kept = {key for (key,) in self.house.rows("energy", statement)}
+            for key in answered.keys() - kept:
+                self.findings.fault("G1", f"{kind}: {key} was answered and is not there")
+            for key in kept - answered.keys():
+                twice += 1
+                self.findings.fault("G8", f"{kind}: {key} is there and answers no key")
+            for key, times in answered.items():
+                if times > 1:
+                    self.findings.fault("G8", f"{kind}: {key} answers {times} keys")
+        self.findings.figures["effects_twice"] = twice
+
+    def _told_once(self) -> None:
+        events = list(self.events())
+        ids = Counter(event["id"] for event in events)
+        for one, times in ids.items():
+            if times > 1:
+                self.findings.fault("G5", f"event {one} has {times} places")
+        placed = Counter(
+            event["data"]["receipt_id"]
+            for event in events
+            if event["type"].endswith(".sealed_bid_placed.v1")
+        )
+        kept = Counter(key for (key,) in self.house.rows("energy", "SELECT id FROM sealed_bid"))
+        if placed != kept:
+            self.findings.fault("G3", f"bids told {len(placed)}, kept {len(kept)}")
+        self.findings.figures["events"] = len(events)
+
+    def _refusals_left_nothing(self) -> None:
+        for what, statement in (
+            (
+                "a refused announcement left its key",
+                "SELECT s.id FROM sale s JOIN sale_officer o ON o.sale_id = s.id "
+                "WHERE s.state = 'DRAFT' AND (s.public_key IS NOT NULL "
+                "OR o.wrapped_share IS NOT NULL)",
+            ),
+            (
+                "a refused issue left its confirmation",
+                "SELECT id FROM request r WHERE kind = 'ISSUE' AND confirmed_at IS NOT NULL AND "
+                "NOT EXISTS (SELECT FROM lot WHERE origin_kind = 'ISSUE' AND origin_id = r.id)",
+            ),
+            (
+                "a transfer without movements",
+                "SELECT id FROM transfer t WHERE NOT EXISTS "
+                "(SELECT FROM movement WHERE transfer_id = t.id)",
+            ),
+        ):
+            for (found,) in self.house.rows("energy", statement):
+                self.findings.fault("G8", f"{what}: {found}")
+
+    def _closings(self) -> None:
+        late = early = judged = 0
+        for call in self._calls():
+            if call.kind != "bid" or not call.is_settled or "sale" not in call.facts:
+                continue
+            judged += 1
+            what = _late_or_early(call)
+            late += what == "late"
+            early += what == "early"
+            if what:
+                self.findings.fault("G10", f"{what}: {call.key} {call.answer[:120]!r}")
+        statement = (
+            "SELECT b.id FROM sealed_bid b JOIN sale s ON s.id = b.sale_id "
+            "WHERE b.submitted_at >= s.closes_at"
+        )
+        for (found,) in self.house.rows("energy", statement):
+            late += 1
+            self.findings.fault("G10", f"late by its own instant: {found}")
+        twins = self.house.rows(
+            "energy",
+            "SELECT sale_id, submitted_at FROM sealed_bid GROUP BY 1, 2 HAVING count(*) > 1",
+        )
+        for found in twins:
+            self.findings.fault("G10", f"two bids at one instant: {found}")
+        figures = {"bids_judged": judged, "bids_late_taken": late, "bids_early_refused": early}
+        self.findings.figures |= figures
+
+    def _durable(self) -> None:
+        for name in ("fsync", "synchronous_commit", "full_page_writes"):
+            ((value,),) = self.house.rows("energy", f"SHOW {name}")
+            if value != "on":
+                self.findings.fault("G2", f"{name} is {value}: an answer is not on disk")
+
+
+def _late_or_early(call: Call) -> str:
+    """Whether a bid was judged on the wrong side of its sale's close, as far as can be known."""
+    sale, offset = call.facts["sale"], call.facts["offset"]
+    sent_at = datetime.fromtimestamp(call.sent_at, UTC) + offset
+    settled_at = datetime.fromtimestamp(call.settled_at, UTC) + offset
+    if call.is_done:
+        # While its row was held by another over the close, no bid can have had it before.
+        was_held = sale.held is not None and sale.held[0] < sent_at < sale.held[1]
+        if sent_at >= sale.closes_at or was_held:
+            return "late"
+    elif call.code == "BIDDING_CLOSED" and settled_at < sale.closes_at - timedelta(milliseconds=1):
+        return "early"
+    return ""
+
+
+def _differing(one: dict[Any, Any], other: dict[Any, Any]) -> str:
+    places = {place for place in one.keys() | other.keys() if one.get(place) != other.get(place)}
+    shown = [(place, one.get(place), other.get(place)) for place in sorted(places)[:3]]
+    return f"{len(places)} places, as {shown}"
+
+
+CANARIES = re.compile(rb"7391(\d{3})\.?(\d\d)(?!\d)")
+
+
+def canaries_in(content: bytes, secret: set[str]) -> set[str]:
+    """Which of these prices stand in some bytes, as yuan or as fen."""
+    if b"7391" not in content:
+        return set()
+    found = {f"7391{match[1].decode()}.{match[2].decode()}" for match in CANARIES.finditer(content)}
+    return found & secret

@@ -1,0 +1,270 @@
+"""One run of the lab: a house, a crowd, a nemesis; then the judgement and the report."""
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from lab.checks import Findings, Judge, Sampler, canaries_in
+from lab.clocks import Clocks, jumping, library
+from lab.crowd import Crowd
+from lab.history import Broken, History
+from lab.house import LabHouse
+from lab.market import LabSale, Market
+from lab.nemesis import Nemesis
+from lab.overload import Memory
+from lab.parts import end
+from lab.plans import Plan
+from lab.plants import PLANTS
+from lab.probes import Board, Isolation, holding_closings
+from lab.wire import WireListener
+from yaosu.processes import CannotStart
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be run: every choice of a run follows from these."""
+
+    plan: Plan
+    seed: int
+    minutes: float
+    plants: Sequence[str] = ()
+    kafka: bool = False
+    until_red: bool = False
+
+
+@dataclass
+class Lab:
+    """A run as it goes."""
+
+    asked: Asked
+    directory: Path
+    say: Callable[[str], None]
+    findings: Findings = field(default_factory=Findings)
+
+    async def run(self) -> dict[str, Any]:
+        """The report of one run."""
+        began = time.monotonic()
+        # Two processors make six threads, fewer than wait here for a lock or a broker at once.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(32))
+        history = self._history = History(self.directory / "history.jsonl")
+        planted = [PLANTS[name] for name in self.asked.plants]
+        clocks = self._clocks()
+        house = LabHouse(
+            self.directory / "house",
+            preload=clocks.environment if clocks else lambda name: {},
+            has_real_kafka=self.asked.kafka,
+            plants=[plant.name for plant in planted if plant.edits],
+            database_options=[option for plant in planted for option in plant.database],
+            after_migration=_together(plant.statements for plant in planted),
+        )
+        try:
+            async with house:
+                self.say(f"house ready in {time.monotonic() - began:.1f} s")
+                await self._live(house, history, clocks)
+        except CannotStart as why:
+            # A database that may lose commits is refused: that is how the first promise is kept.
+            guarantee = "G2" if "may lose commits" in str(why) else "G12"
+            self.findings.fault(guarantee, f"the house does not start: {str(why)[-300:]}")
+        finally:
+            history.close()
+        self.findings.figures["seconds"] = round(time.monotonic() - began, 1)
+        return self.report(history)
+
+    def _clocks(self) -> Clocks | None:
+        if not self.asked.plan.jumps_clocks:
+            return None
+        found = library(self.directory / "clocks")
+        if found is None:
+            self.say("SKIPPED: clocks cannot jump without a C compiler. Type: sudo apt install gcc")
+            self.findings.figures["clocks"] = "SKIPPED: no C compiler"
+            return None
+        return Clocks(self.directory / "clocks", found)
+
+    async def _live(self, house: LabHouse, history: History, clocks: Clocks | None) -> None:
+        seed = self.asked.seed
+        crowd = Crowd(house, history, random.Random(seed))
+        nemesis = Nemesis(
+            house, self.findings, random.Random(seed + 1), self.directory / "nemesis.jsonl"
+        )
+        sampler, listener = Sampler(house, self.findings), WireListener(house, self.findings)
+        nemesis.on_broker_fault = listener.doubt
+        async with crowd:
+            market = Market(house, crowd, random.Random(seed + 2), self.asked.plan.bidders)
+            nemesis.replay = market.replay
+            market.before_opening = self._scan(house, history)
+            if self.asked.plan.holds_closings:
+                market.over_closing = holding_closings(house, self.findings)
+            if clocks and market.over_closing:
+                chance = random.Random(seed + 3)
+                market.over_closing = jumping(
+                    clocks, house, self.findings, chance, market.over_closing
+                )
+            try:
+                await market.begin()
+            except Broken as broken:
+                self.findings.fault(broken.guarantee, str(broken))
+                return
+            self.say("the market has begun")
+            isolation, memory = Isolation(market, self.findings), Memory(house, self.findings)
+            board = Board(house, self.findings, lambda: nemesis.at)
+            watching = [
+                asyncio.create_task(watcher.forever())
+                for watcher in (sampler, listener, isolation, memory, board)
+            ]
+            try:
+                await self._hurt(nemesis, market)
+                if not self._is_enough():
+                    await self._judge(house, history, market)
+            finally:
+                await end(watching)
+        if not self._is_enough():
+            await asyncio.to_thread(sampler.sample)
+        self.findings.figures |= {
+            "closings": market.closings,
+            "sales": len(market.sales),
+            "kills": sum(nemesis.kills.values()),
+            "kills_by_role": dict(sorted(nemesis.kills.items())),
+            "starts_by_role": {name: part.starts for name, part in house.every_part.items()},
+        }
+
+    def _is_enough(self) -> bool:
+        return self.asked.until_red and self.findings.is_red
+
+    async def _judge(self, house: LabHouse, history: History, market: Market) -> None:
+        await house.all_ready()
+        self.say("the last fault is over")
+        judge = Judge(house, history, self.findings)
+        self.findings.figures["unknown_at_end"] = await market.crowd.resolve(market.people)
+        self.findings.figures["converged_s"] = round(await judge.until_converged(), 1)
+        if not self._is_enough():
+            await judge.evidence(self.directory / "evidence.zip")
+            await asyncio.to_thread(judge.judge)
+
+    async def _hurt(self, nemesis: Nemesis, market: Market) -> None:
+        until = time.monotonic() + self.asked.minutes * 60
+        acting = asyncio.create_task(self._act(nemesis, until))
+        working = asyncio.create_task(self._work(market, acting, until))
+        red = asyncio.create_task(self._until_red())
+        both: asyncio.Future[Any] = asyncio.gather(acting, working)
+        ends: list[asyncio.Future[Any]] = [both, red]
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if both.done():
+                self._end(both)
+        finally:
+            await end([acting, working, red, both])
+            if not both.cancelled():
+                both.exception()
+
+    def _end(self, both: "asyncio.Future[Any]") -> None:
+        try:
+            both.result()
+        except Broken as broken:
+            self.findings.fault(broken.guarantee, str(broken))
+
+    async def _until_red(self) -> None:
+        while not self._is_enough():
+            if self._history.mismatches:
+                self.findings.fault("G8", f"a replay is another: {self._history.mismatches[0]}")
+            await asyncio.sleep(0.2)
+
+    async def _act(self, nemesis: Nemesis, until: float) -> None:
+        acts = self.asked.plan.acts(nemesis.random)
+        for act in acts:
+            if time.monotonic() > until:
+                return
+            await nemesis.run([act], self.asked.plan.pause_s, until)
+
+    async def _work(self, market: Market, acting: "asyncio.Task[None]", until: float) -> None:
+        """Rounds of sales with takes of quota beside them, at least until the nemesis is done."""
+        number = 0
+        plan = self.asked.plan
+        while not number or not acting.done() or time.monotonic() < until:
+            number += 1
+            await asyncio.gather(
+                market.play_round(plan.sales, gap_s=plan.gap_s, window_s=plan.window_s),
+                self._takes(market, number),
+            )
+            self.say(f"round {number}: {market.closings} closings")
+            if self.asked.plan.name == "P0" and acting.done():
+                return
+
+    async def _takes(self, market: Market, number: int) -> None:
+        for turn in range(self.asked.plan.takes):
+            at = number * 10 + turn
+            await asyncio.gather(
+                market.contest(at), market.overfill(at), market.assign(at), market.shut_down(at)
+            )
+
+    def _scan(
+        self, house: LabHouse, history: History
+    ) -> Callable[[Sequence[LabSale]], Awaitable[None]]:
+        """Look for the canaries of sales that nobody has opened, everywhere the house writes."""
+
+        async def scan(sales: Sequence[LabSale]) -> None:
+            secret = {price for sale in sales for price in sale.canaries}
+            found = await asyncio.to_thread(self._scan_files, house, secret)
+            for name in house.parts:
+                try:
+                    async with httpx.AsyncClient(timeout=2, trust_env=False) as client:
+                        text = (await client.get(f"{house.own_inner_url(name)}/metrics")).content
+                except httpx.HTTPError:
+                    continue
+                found += [(f"{name} metrics", hit) for hit in canaries_in(text, secret)]
+            for call in history.calls.values():
+                found += [(f"answer {call.kind}", hit) for hit in canaries_in(call.answer, secret)]
+            for place, hit in found:
+                self.findings.fault("G9", f"{hit} stands in {place} before the opening")
+            self.findings.count("canaries_sought", len(secret))
+            self.findings.count("canary_hits", len(found))
+
+        return scan
+
+    def _scan_files(self, house: LabHouse, secret: set[str]) -> list[tuple[str, str]]:
+        found = []
+        for file in house.directory.rglob("*"):
+            if "keys" in file.parts or not file.is_file():
+                continue
+            try:
+                content = file.read_bytes()
+            except OSError:
+                continue
+            self.findings.count("bytes_scanned", len(content))
+            found += [(file.name, hit) for hit in canaries_in(content, secret)]
+        return found
+
+    def report(self, history: History) -> dict[str, Any]:
+        asked = self.asked
+        plants = f" --plant {','.join(asked.plants)}" if asked.plants else ""
+        return {
+            "plan": asked.plan.name,
+            "seed": asked.seed,
+            "minutes": asked.minutes,
+            "plants": list(asked.plants),
+            "replay": f"yaosu lab --seed {asked.seed} --plan {asked.plan.name} "
+            f"--minutes {asked.minutes}{plants}{' --kafka' if asked.kafka else ''}",
+            "is_red": self.findings.is_red,
+            "faults": self.findings.faults,
+            "figures": self.findings.figures,
+            "statuses": {str(k): v for k, v in sorted(history.statuses.items())},
+        }
+
+
+def _together(several: Iterable[Mapping[str, Sequence[str]]]) -> dict[str, list[str]]:
+    together: dict[str, list[str]] = {}
+    for statements in several:
+        for name, said in statements.items():
+            together.setdefault(name, []).extend(said)
+    return together
+
+
+def write(report: dict[str, Any], file: Path) -> None:
+    file.write_text(json.dumps(report, ensure_ascii=False, indent=1) + "\n")

@@ -1,0 +1,73 @@
+"""P0 in the slow lane, two planted faults that must be seen, and that nothing is left running."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from lab.catalogue import caught
+from lab.plans import PLANS
+from lab.run import Asked, Lab
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+TESTS = Path(__file__).parents[1]
+
+
+def test_the_house_keeps_its_promises_while_each_part_dies(tmp_path: Path) -> None:
+    asked = Asked(PLANS["P0"], seed=1, minutes=0.4)
+    report = asyncio.run(Lab(asked, tmp_path, print).run())
+    assert report["faults"] == {}, report["replay"]
+    figures = report["figures"]
+    # It was hurt and at work: a run in which nothing happened shows nothing.
+    assert figures["kills"] >= 9
+    assert all(starts >= 2 for starts in figures["starts_by_role"].values())
+    assert figures["answered_writes"] > 60
+    assert figures["closings"] >= 3
+    assert figures["bids_judged"] > 5
+    assert figures["samples"] > 5
+    assert figures["canaries_sought"] > 5
+    assert figures["bytes_scanned"] > 10_000_000
+    assert figures["isolation_probes"] > 5
+    # From the last wipe of the wire on, whenever that was.
+    assert figures["wire_records"] > 5
+    assert figures["unknown_at_end"] == 0
+
+
+@pytest.mark.parametrize("name", ["no-heads-lock", "read-sum-then-insert"])
+def test_a_planted_fault_turns_a_run_red(tmp_path: Path, name: str) -> None:
+    found = asyncio.run(caught(name, 1, tmp_path, print))
+    assert found["is_caught"], found
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_lab_that_ends_leaves_nothing_running(tmp_path: Path, number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "lab", "--plan", "quiet", "--keep", str(tmp_path)]
+    env = os.environ | {"PYTHONPATH": str(TESTS)}
+    with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as lab:
+        try:
+            assert lab.stderr is not None
+            assert "house ready" in lab.stderr.readline()
+            born = psutil.Process(lab.pid).children(recursive=True)
+            assert len(born) > 10
+            lab.send_signal(number)
+            assert lab.wait(60) in {130, -number}
+            deadline = time.monotonic() + 30
+            while left := [process for process in born if _lives(process)]:
+                assert time.monotonic() < deadline, left
+                time.sleep(0.2)
+        finally:
+            lab.kill()
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
