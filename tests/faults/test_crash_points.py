@@ -159,6 +159,8 @@ async def walk(stage: Stage, path: Path, case: Case, planned: tuple[str, int, st
     return play
 
 
+# A client lives on after its connection; of the others both ends are one, and seeds cut them too.
+FATES = {"writer-0": ("crash", "cut"), "sequencer-0": ("crash", "cut"), "relay-0": ("crash", "cut")}
 PATHS: list[tuple[str, Path]] = [
     ("writer-0", one_command),
     ("writer-0", many_commands),
@@ -177,18 +179,18 @@ async def test_each_step_may_be_the_last(
 ) -> None:
     whole = await walk(stage, path, Case(name), None)
     steps = whole.turns.labels_of(name)
+    fates = FATES.get(name, ("crash",))
     taken = 0
     for number in range(1, len(steps) + 1):
-        for fate in ("crash", "cut"):
+        for fate in fates:
             found = await walk(stage, path, Case(name), (name, number, fate))
-            line = f"{name}: {fate}: {steps[number - 1]}"
             # At this very step, and the path was walked again from its beginning.
-            assert found.turns.trace[number - 1] == line
+            assert found.turns.trace[number - 1] == f"{name}: {fate}: {steps[number - 1]}"
             taken += 1
     with capsys.disabled():
-        print(f"\n{path.__name__}: crash points {taken // 2} of {len(steps)}, each also cut")
-    assert taken == 2 * len(steps)
-    assert taken >= 20
+        print(f"\n{path.__name__}: crash points {taken // len(fates)} of {len(steps)}: {fates}")
+    assert taken == len(fates) * len(steps)
+    assert len(steps) >= 10
 
 
 async def test_the_write_path_is_the_one_that_is_known(stage: Stage) -> None:

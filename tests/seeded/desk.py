@@ -160,7 +160,9 @@ async def furnish(house: Database) -> None:
 
 _KEPT = ("desk.aggregate", "account", "lot", "transfer", "movement", "balance")
 _EMPTIED = ("board.seen", "outbox", "log", "stored_answer", "position", "parked", "hold")
-_SEALED = ("source_checkpoint", "checkpoint")
+_SEALED = ("source_checkpoint", "checkpoint", "signing_key")
+# Set back, or never written by what the seeds do.
+_OTHERS = {"house", "partition_head", "relay_position", "request", "served_revision"}
 
 
 def clear(connection: psycopg.Connection[Any], epoch: int) -> None:
@@ -191,5 +193,17 @@ async def set_up(database: Migrated) -> None:
         house = database.database()
         await furnish(house)
         await house.close()
+        _leave_out_no_table(connection)
         for table in _KEPT:
             connection.execute(f"CREATE TABLE {_copy(table)} AS TABLE {table}".encode())
+
+
+def _leave_out_no_table(connection: psycopg.Connection[Any]) -> None:
+    # A row that outlives its seed would give the next another order of statements.
+    query = (
+        "SELECT tablename FROM pg_tables WHERE schemaname IN ('public', 'desk', 'board') "
+        "AND tablename NOT LIKE 'alembic%'"
+    )
+    there = {name for (name,) in connection.execute(query.encode()).fetchall()}
+    known = {table.rpartition(".")[2] for table in (*_KEPT, *_EMPTIED, *_SEALED)}
+    assert there == known | _OTHERS, there ^ (known | _OTHERS)

@@ -159,7 +159,7 @@ class Play:
         await reader.feed.close()
 
 
-def orders_of(draw: Random, count: int = 3) -> list[Order]:
+def orders_of(draw: Random) -> list[Order]:
     return [
         Order(
             f"order-{number}",
@@ -168,7 +168,7 @@ def orders_of(draw: Random, count: int = 3) -> list[Order]:
             is_step=draw.randrange(4) == 0,
             is_refused=draw.randrange(8) == 0,
         )
-        for number in range(count)
+        for number in range(draw.randrange(1, 4))
     ]
 
 
@@ -181,7 +181,7 @@ def batches_of(draw: Random, orders: Sequence[Order]) -> list[list[list[Order]]]
             lists[-1].append(order)
         else:
             lists.append([order])
-    for _ in range(draw.randrange(3)):
+    for _ in range(draw.randrange(2)):
         draw.choice(sent).append([draw.choice(orders)])
     return sent
 

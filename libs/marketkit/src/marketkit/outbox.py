@@ -170,12 +170,10 @@ async def sequence(session: Session) -> Sequenced:
     if not waiting:
         return Sequenced(0, False)
     rows = []
-    moved = set()
     for told in waiting:
         head = heads[partition_of(told.key, PARTITIONS)]
         head.sequence += 1
         head.chain = chain_after(head.chain, told.event)
-        moved.add(head.partition)
         rows.append(
             {
                 "partition": head.partition,
@@ -205,12 +203,7 @@ async def epoch_of(session: Session) -> int:
 
 async def placed(session: Session, partition: int, first: int, limit: int) -> list[Placed]:
     """Up to `limit` events of a partition from `first` on, and up to 4 MB; one at least."""
-    return await _placed(session, await epoch_of(session), partition, first, limit)
-
-
-async def _placed(
-    session: Session, epoch: int, partition: int, first: int, limit: int
-) -> list[Placed]:
+    epoch = await epoch_of(session)
     upto = func.sum(func.octet_length(Log.event)).over(order_by=col(Log.sequence))
     sized = (
         select(Log.sequence, upto.label("upto"))
@@ -237,18 +230,12 @@ async def _placed(
 
 async def unsent(session: Session, limit: int) -> list[Placed]:
     """What the relay has still to send, at most `limit` of each partition."""
-    query = select(RelayPosition, House.epoch).join(
-        PartitionHead, col(PartitionHead.partition) == col(RelayPosition.partition)
-    )
-    behind = await session.exec(
-        query.join(House, col(House.id) == 1)
-        .where(col(RelayPosition.sequence) < PartitionHead.sequence)
-        .order_by(col(RelayPosition.partition))
-    )
-    events: list[Placed] = []
-    for sent, epoch in behind.all():
-        events += await _placed(session, epoch, sent.partition, sent.sequence + 1, limit)
-    return events
+    of_head = col(PartitionHead.partition) == col(RelayPosition.partition)
+    is_behind = col(RelayPosition.sequence) < PartitionHead.sequence
+    behind = select(RelayPosition).join(PartitionHead, of_head).where(is_behind)
+    sent = (await session.exec(behind.order_by(col(RelayPosition.partition)))).all()
+    batches = [await placed(session, row.partition, row.sequence + 1, limit) for row in sent]
+    return [event for batch in batches for event in batch]
 
 
 async def note_sent(session: Session, partition: int, sequence: int) -> None:
