@@ -4,8 +4,10 @@
 same.
 """
 
+import gc
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -48,6 +50,15 @@ def config(seed: int, each: int, *phases: str) -> dict[str, Any]:
     }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_left_over() -> Iterator[None]:
+    """Lines that generated requests left half open end here, not in a later test's warnings."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+
+
 @pytest.fixture(scope="module")
 def open_town(
     migrated: Callable[[Package], Migrated], tmp_path_factory: pytest.TempPathFactory
@@ -76,8 +87,8 @@ def test_some_of_everything(open_town: Town) -> None:
     assert faults(findings) == ""
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.skipif(not WANTED, reason="the long run is `make fuzz`")
+@pytest.mark.timeout(0)
 def test_every_bound_of_every_operation(open_town: Town) -> None:
     doors = [door for door in open_town.doors if "by the gateway" not in door.name]
     findings = [send_all(door, open_town.mixture, config(1, 1, "coverage")) for door in doors]
