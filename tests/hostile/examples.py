@@ -137,7 +137,7 @@ ENERGY: dict[str, list[Example]] = {
     ],
     "POST /v1/pledges": [Example(an_enterprise(1), 404, given(a_pledge(number=1)))],
     "POST /v1/pledges/{pledge_id}/releases": [Example(BANK, 404, given(a_release()))],
-    "POST /v1/reports/coal_stock": [
+    "POST /v1/reports/coal-stock": [
         Example(
             {"roles": ["county_system"], "region_code": COUNTY},
             200,

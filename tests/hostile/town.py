@@ -177,7 +177,7 @@ async def _pledged(office: Office, number: int, county: str) -> str:
     pledge_id = (await office.done("pledges", said, a_pledgor(number)))["pledge_id"]
     await office.done(f"pledges/{pledge_id}/releases", a_release("0.5"), a_bank(900 + number))
     officer = a_reader("county_officer", region_code=county)
-    answer = await office.send("reports/coal_stock", a_report(), officer)
+    answer = await office.send("reports/coal-stock", a_report(), officer)
     assert answer.json()["accepted_count"] == 1
     return str(pledge_id)
 

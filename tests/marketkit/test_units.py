@@ -1,3 +1,4 @@
+import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -99,9 +100,13 @@ def test_only_movements_are_below_nothing() -> None:
 
 def test_an_edge_says_its_form_to_the_description() -> None:
     schema = TypeAdapter[int](QuantityTce).json_schema()
-    pattern = r"^(0|[1-9][0-9]{0,18})(\.[0-9]{1,3})?$"
+    pattern = r"^(?![0.]+$)(0|[1-9][0-9]{0,18})(\.[0-9]{1,3})?$"
     assert schema == {"type": "string", "format": "decimal", "pattern": pattern}
     assert TypeAdapter[int](QuantityTce).dump_python(TCE.parse("1.5"), mode="json") == "1.500"
+    or_zero = TypeAdapter[int](QuantityTceOrZero).json_schema()["pattern"]
+    for text, is_positive in {"0": False, "0.000": False, "0.001": True, "10": True}.items():
+        assert bool(re.search(pattern, text)) is is_positive
+        assert re.search(or_zero, text)
 
 
 @given(

@@ -16,7 +16,7 @@ from marketkit.db import Database
 from marketkit.meeting import Meeting
 
 OTHER_OFFICER = a_reader("county_officer", region_code=OTHER_COUNTY) | {"sub": "other"}
-PATH = "reports/coal_stock"
+PATH = "reports/coal-stock"
 
 
 async def reported(office: Office, *stocks: dict[str, Any], who: Claims = A_COUNTY_OFFICER) -> Any:

@@ -11,7 +11,7 @@ from energy_office import A_COUNTY_OFFICER, FIRST, Office, a_reader, a_report, a
 from marketkit.batch import COMMANDS_MAX
 from marketkit.identity import PEOPLE_ROLES
 
-PATH = "reports/coal_stock"
+PATH = "reports/coal-stock"
 REPORTERS = {"county_officer", "county_system"}
 READERS = REPORTERS | {"bureau_officer", "supervisor", "auditor"}
 

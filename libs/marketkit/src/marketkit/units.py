@@ -96,7 +96,9 @@ class Edge:
                 raise ValueError("必须大于零")
             return minor
 
-        pattern = f"^{self.unit.pattern(self.signed)}$"
+        # A pattern alone tells a reader of the description that zero is not positive.
+        not_zero = r"(?![0.]+$)" if self.positive else ""
+        pattern = f"^{not_zero}{self.unit.pattern(self.signed)}$"
         return core_schema.no_info_after_validator_function(
             read,
             core_schema.str_schema(strict=True),

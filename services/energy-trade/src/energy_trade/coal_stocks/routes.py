@@ -47,13 +47,13 @@ def routes() -> APIRouter:
     counties = open_to("county_officer", "county_system")
     readers = open_to("county_officer", "county_system", "bureau_officer", "supervisor", "auditor")
 
-    @router.post("/v1/reports/coal_stock", response_model=CoalStockOut, **counties)
+    @router.post("/v1/reports/coal-stock", response_model=CoalStockOut, **counties)
     async def report_coal_stocks(form: CoalStockIn, command: CommandDep) -> Response:
         region = reporting_county(command.caller.region_code)
         report = Report(command.caller.sub, region, form.rows)
         return await command.meet(REPORT, region, report, weight=len(form.rows))
 
-    @router.get("/v1/reports/coal_stock", response_model=CoalStockPage, **readers)
+    @router.get("/v1/reports/coal-stock", response_model=CoalStockPage, **readers)
     async def list_coal_stocks(
         ask: AskDep, page: Page = 1, page_size: PageSize = 50
     ) -> CoalStockPage:
