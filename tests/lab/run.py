@@ -12,9 +12,10 @@ from typing import Any
 
 import httpx
 
-from lab.checks import Findings, Judge, Sampler, canaries_in
+from lab.checks import Judge
 from lab.clocks import Clocks, jumping, library
 from lab.crowd import Crowd
+from lab.findings import Findings, canaries_in
 from lab.history import Broken, History
 from lab.house import LabHouse
 from lab.market import LabSale, Market
@@ -24,6 +25,9 @@ from lab.parts import end
 from lab.plans import Plan
 from lab.plants import PLANTS
 from lab.probes import Board, Isolation, holding_closings
+from lab.sales import Sales
+from lab.sampler import Sampler
+from lab.takes import Takes
 from lab.wire import WireListener
 from yaosu.processes import CannotStart
 
@@ -99,13 +103,13 @@ class Lab:
         async with crowd:
             market = Market(house, crowd, random.Random(seed + 2), self.asked.plan.bidders)
             nemesis.replay = market.replay
-            market.before_opening = self._scan(house, history)
+            sales = Sales(market, before_opening=self._scan(house, history))
             if self.asked.plan.holds_closings:
-                market.over_closing = holding_closings(house, self.findings)
-            if clocks and market.over_closing:
+                sales.over_closing = holding_closings(house, self.findings)
+            if clocks and sales.over_closing:
                 chance = random.Random(seed + 3)
-                market.over_closing = jumping(
-                    clocks, house, self.findings, chance, market.over_closing
+                sales.over_closing = jumping(
+                    clocks, house, self.findings, chance, sales.over_closing
                 )
             try:
                 await market.begin()
@@ -120,7 +124,7 @@ class Lab:
                 for watcher in (sampler, listener, isolation, memory, board)
             ]
             try:
-                await self._hurt(nemesis, market)
+                await self._hurt(nemesis, sales)
                 if not self._is_enough():
                     await self._judge(house, history, market)
             finally:
@@ -128,7 +132,7 @@ class Lab:
         if not self._is_enough():
             await asyncio.to_thread(sampler.sample)
         self.findings.figures |= {
-            "closings": market.closings,
+            "closings": sales.closings,
             "sales": len(market.sales),
             "kills": sum(nemesis.kills.values()),
             "kills_by_role": dict(sorted(nemesis.kills.items())),
@@ -148,10 +152,10 @@ class Lab:
             await judge.evidence(self.directory / "evidence.zip")
             await asyncio.to_thread(judge.judge)
 
-    async def _hurt(self, nemesis: Nemesis, market: Market) -> None:
+    async def _hurt(self, nemesis: Nemesis, sales: Sales) -> None:
         until = time.monotonic() + self.asked.minutes * 60
         acting = asyncio.create_task(self._act(nemesis, until))
-        working = asyncio.create_task(self._work(market, acting, until))
+        working = asyncio.create_task(self._work(sales, acting, until))
         red = asyncio.create_task(self._until_red())
         both: asyncio.Future[Any] = asyncio.gather(acting, working)
         ends: list[asyncio.Future[Any]] = [both, red]
@@ -183,25 +187,26 @@ class Lab:
                 return
             await nemesis.run([act], self.asked.plan.pause_s, until)
 
-    async def _work(self, market: Market, acting: "asyncio.Task[None]", until: float) -> None:
+    async def _work(self, sales: Sales, acting: "asyncio.Task[None]", until: float) -> None:
         """Rounds of sales with takes of quota beside them, at least until the nemesis is done."""
         number = 0
         plan = self.asked.plan
+        takes = Takes(sales.market, sales)
         while not number or not acting.done() or time.monotonic() < until:
             number += 1
             await asyncio.gather(
-                market.play_round(plan.sales, gap_s=plan.gap_s, window_s=plan.window_s),
-                self._takes(market, number),
+                sales.play_round(plan.sales, gap_s=plan.gap_s, window_s=plan.window_s),
+                self._takes(takes, number),
             )
-            self.say(f"round {number}: {market.closings} closings")
+            self.say(f"round {number}: {sales.closings} closings")
             if self.asked.plan.name == "P0" and acting.done():
                 return
 
-    async def _takes(self, market: Market, number: int) -> None:
+    async def _takes(self, takes: Takes, number: int) -> None:
         for turn in range(self.asked.plan.takes):
             at = number * 10 + turn
             await asyncio.gather(
-                market.contest(at), market.overfill(at), market.assign(at), market.shut_down(at)
+                takes.contest(at), takes.overfill(at), takes.assign(at), takes.shut_down(at)
             )
 
     def _scan(
