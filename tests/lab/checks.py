@@ -15,9 +15,11 @@ from typing import Any
 
 import psycopg
 
+from lab.coal_stocks import judge_coal
 from lab.findings import Findings
 from lab.history import Call, History
 from lab.house import SOURCES, LabHouse
+from lab.pledges import judge_pledges
 from marketkit.movements import Leg, Movement, fold
 from yaosu.evidence.check import check
 from yaosu.evidence.collect import Asker, CannotExport, export
@@ -33,6 +35,7 @@ EFFECTS = {
     "opening-request": ("SELECT id FROM request WHERE kind = 'sale.opening'", "request_id"),
     "opening-confirm": ("SELECT id FROM opening", "opening_id"),
     "shutdown": ("SELECT id FROM shutdown", "shutdown_id"),
+    "pledge": ("SELECT id FROM pledge", "pledge_id"),
 }
 
 
@@ -141,6 +144,8 @@ class Judge:
         self._effects_once()
         self._told_once()
         self._refusals_left_nothing()
+        judge_pledges(self.house, self._calls(), self.findings)
+        judge_coal(self.house, self._calls(), list(self.events()), self.findings)
         self._closings()
         self._durable()
         for mismatch in self.history.mismatches:

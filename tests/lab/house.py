@@ -62,6 +62,7 @@ class LabHouse:
         directory: Holds all of it.
         plants: Planted faults its services run with.
         has_real_kafka: Three nodes of Apache Kafka instead of the embedded broker.
+        roles: Which of its processes it has.
         database_options: More options of PostgreSQL's command line.
         preload: Environment that a process of this name gets besides its settings.
         after_migration: Statements for a service's database before anything runs on it.
@@ -70,6 +71,7 @@ class LabHouse:
     directory: Path
     plants: Sequence[str] = ()
     has_real_kafka: bool = False
+    roles: Sequence[str] = tuple(ROLES)
     database_options: Sequence[str] = ()
     preload: Callable[[str], Mapping[str, str]] = lambda name: {}
     after_migration: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -93,6 +95,10 @@ class LabHouse:
     @property
     def keys(self) -> Keys:
         return Keys(self.directory / "keys")
+
+    @property
+    def _services(self) -> list[str]:
+        return sorted({ROLES[name][0] for name in self.roles})
 
     @property
     def gateway_url(self) -> str:
@@ -141,7 +147,8 @@ class LabHouse:
         self.directory.mkdir(parents=True, exist_ok=True)
         self._ports = _free_ports([*ROLES, "broker", *(f"kafka-{n}" for n in range(1, NODES + 1))])
         make_keys(self.directory / "keys", SOURCES)
-        for name, package in PACKAGES.items():
+        for name in self._services:
+            package = PACKAGES[name]
             env = _environment({}) | dict(self.preload(f"{name}-nursery"))
             nursery = Nursery(package, self.plants, env, self.log(f"{name}-nursery"))
             self._nurseries[name] = nursery
@@ -152,13 +159,12 @@ class LabHouse:
         await self._open_edges()
         await self._start_broker()
         await self._migrate()
-        for name, (service, role) in ROLES.items():
-            self.parts[name] = self._part(name, service, role)
-        await asyncio.gather(*(self.parts[name].start() for name in ROLES))
-        for name in ROLES:
-            await self.wait_ready(name)
-        for name in ROLES:
-            self.parts[name].keep_up()
+        for name in self.roles:
+            self.parts[name] = self._part(name, *ROLES[name])
+        await asyncio.gather(*(part.start() for part in self.parts.values()))
+        await self.all_ready()
+        for part in self.parts.values():
+            part.keep_up()
         self._postgres_keeper = asyncio.create_task(self._keep_postgres())
 
     def log(self, name: str) -> Path:
@@ -201,7 +207,7 @@ class LabHouse:
         await self.broker.start()
 
     async def _migrate(self) -> None:
-        parts = [self._part(f"{name}-migrate", name, "migrate") for name in PACKAGES]
+        parts = [self._part(f"{name}-migrate", name, "migrate") for name in self._services]
         await asyncio.gather(*(part.start() for part in parts))
         for part in parts:
             if await part.ended():
@@ -246,7 +252,7 @@ class LabHouse:
             await self._until(name, answers)
 
     async def all_ready(self) -> None:
-        for name in ROLES:
+        for name in self.roles:
             await self.wait_ready(name)
 
     async def _until(self, name: str, answers: Callable[[], Awaitable[bool]]) -> None:

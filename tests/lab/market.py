@@ -92,7 +92,7 @@ class Market:
         """Set the clock to 2022; register officers and projects; bring quota into being."""
         await self.move(BEGINS, is_first=True)
         await asyncio.gather(*(self._officer(number) for number in range(5)))
-        await asyncio.gather(*(self._screen(number) for number in range(1, self.bidders + 1)))
+        await asyncio.gather(*(self.screen(number) for number in range(1, self.bidders + 1)))
         await self.issue(issue("PROVINCE", "370000", "ENERGY", "9000000000000.000"), "store")
         await self.issue(issue("POOL", "370500", "ENERGY", "700000.000"), "pool")
 
@@ -126,7 +126,7 @@ class Market:
         self.officer_keys[person.sub] = pair
         self.officer_ids.append(call.document()["officer_id"])
 
-    async def _screen(self, number: int) -> None:
+    async def screen(self, number: int) -> None:
         form = {
             "uscc": a_uscc(number),
             "project_code": a_project_code(number),

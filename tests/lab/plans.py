@@ -14,7 +14,13 @@ EDGES = ["people", "direct", "energy-api", "energy-inner", "energy-database", "g
 
 @dataclass(frozen=True)
 class Plan:
-    """A schedule of acts out of a seed, and the load it is carried out under."""
+    """A schedule of acts out of a seed, and the load it is carried out under.
+
+    Args:
+        takes: Turns of takes of quota beside each round of sales.
+        writes: No sales and no faults, but so many commands, each followed by system calls.
+        roles: The processes of the house.
+    """
 
     name: str
     about: str
@@ -28,6 +34,8 @@ class Plan:
     jumps_clocks: bool = False
     takes: int = 2
     bidders: int = 4
+    writes: int = 0
+    roles: tuple[str, ...] = tuple(ROLES)
 
 
 def _smoke(random: random.Random) -> Iterator[Act]:
@@ -173,6 +181,10 @@ PLANS = {
         Plan(
             "closings", "a sale's row held over its close", 0.7, _quiet, 1.0,
             sales=3, gap_s=2.0, window_s=5.0, holds_closings=True, takes=0,
+        ),
+        Plan(
+            "fsync", "each answer followed to the disk by system calls", 1.0, _quiet, 1.0,
+            writes=1000, roles=("energy-api-1", "energy-api-2"),
         ),
         Plan("ALL", "all of it", 20, _everything, 2.0),
     )

@@ -105,6 +105,13 @@ PLANTS = {
             database=("-c", "fsync=off"),
         ),
         Plant(
+            "commit-not-waited",
+            "a transaction does not wait for its commit's way to the disk",
+            ("G2",),
+            "fsync",
+            wrong_commands.COMMIT_NOT_WAITED,
+        ),
+        Plant(
             "parking-passed",
             "later events of a parked one's aggregate are applied",
             ("G3",),

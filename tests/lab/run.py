@@ -15,6 +15,7 @@ import httpx
 from lab.checks import Judge
 from lab.clocks import Clocks, jumping, library
 from lab.crowd import Crowd
+from lab.durable import followed
 from lab.findings import Findings, canaries_in
 from lab.history import Broken, History
 from lab.house import LabHouse
@@ -65,6 +66,7 @@ class Lab:
             self.directory / "house",
             preload=clocks.environment if clocks else lambda name: {},
             has_real_kafka=self.asked.kafka,
+            roles=self.asked.plan.roles,
             plants=[plant.name for plant in planted if plant.edits],
             database_options=[option for plant in planted for option in plant.database],
             after_migration=_together(plant.statements for plant in planted),
@@ -72,7 +74,10 @@ class Lab:
         try:
             async with house:
                 self.say(f"house ready in {time.monotonic() - began:.1f} s")
-                await self._live(house, history, clocks)
+                if self.asked.plan.writes:
+                    await self._followed(house, history)
+                else:
+                    await self._live(house, history, clocks)
         except CannotStart as why:
             # A database that may lose commits is refused: that is how the first promise is kept.
             guarantee = "G2" if "may lose commits" in str(why) else "G12"
@@ -91,6 +96,14 @@ class Lab:
             self.findings.figures["clocks"] = "SKIPPED: no C compiler"
             return None
         return Clocks(self.directory / "clocks", found)
+
+    async def _followed(self, house: LabHouse, history: History) -> None:
+        chance = random.Random(self.asked.seed)
+        async with Crowd(house, history, chance, doors=("direct", "direct")) as crowd:
+            writes = self.asked.plan.writes
+            missing = await followed(crowd, writes, self.directory / "trace", self.findings)
+        if missing:
+            self.say(f"SKIPPED: no answer is followed to the disk: {missing}")
 
     async def _live(self, house: LabHouse, history: History, clocks: Clocks | None) -> None:
         seed = self.asked.seed
@@ -204,10 +217,7 @@ class Lab:
 
     async def _takes(self, takes: Takes, number: int) -> None:
         for turn in range(self.asked.plan.takes):
-            at = number * 10 + turn
-            await asyncio.gather(
-                takes.contest(at), takes.overfill(at), takes.assign(at), takes.shut_down(at)
-            )
+            await takes.turn(number * 10 + turn)
 
     def _scan(
         self, house: LabHouse, history: History

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from builders import a_project_code, a_uscc
+from lab.coal_stocks import CoalStocks
 from lab.market import COUNTY, Market, issue
+from lab.pledges import Pledges
 from lab.sales import ANNOUNCED_FOR, Sales
 from yaosu.demo.people import BUREAU
 
@@ -16,6 +18,20 @@ class Takes:
 
     market: Market
     sales: Sales
+
+    def __post_init__(self) -> None:
+        self.pledges = Pledges(self.market)
+        self.coal = CoalStocks(self.market)
+
+    async def turn(self, number: int) -> None:
+        """All of it at once."""
+        await asyncio.gather(
+            self.contest(number),
+            self.overfill(number),
+            self.assign(number),
+            self.shut_down(number),
+            self.coal.report(number),
+        )
 
     async def contest(self, number: int) -> None:
         """A thousand tonnes of coal, and three sales that want six hundred each at once."""
@@ -36,7 +52,8 @@ class Takes:
         )
 
     async def assign(self, number: int) -> None:
-        """A batch of the pool for one project."""
+        """A batch of the pool for one project, pledged as soon as it is there."""
+        quantity = f"{1 + number % 7}.125"
         form = {
             "batch": f"批次{number}",
             "batch_version": 1,
@@ -45,7 +62,7 @@ class Takes:
                     "uscc": a_uscc(1),
                     "project_code": a_project_code(1),
                     "name": "示例项目",
-                    "quantity_tce": f"{1 + number % 7}.125",
+                    "quantity_tce": quantity,
                     "region_code": COUNTY,
                     "is_dual_high": False,
                 }
@@ -54,6 +71,7 @@ class Takes:
         await self.market.do(
             "assign", BUREAU[0], "/v1/increment-batches", form, key=f"assign/{number}"
         )
+        await self.pledges.contend(number, quantity)
 
     async def shut_down(self, number: int) -> None:
         """A plant's quota is split between city and county."""

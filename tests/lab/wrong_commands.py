@@ -212,3 +212,13 @@ PARTIAL_WRITES = (
 """,
     ),
 )
+
+COMMIT_NOT_WAITED = (
+    Edit(
+        "marketkit.db",
+        """                "SELECT set_config('role', :role, true), "
+""",
+        """                "SELECT set_config('synchronous_commit', 'off', true), set_config('role', :role, true), "
+""",
+    ),
+)
