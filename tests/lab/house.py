@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import time
@@ -30,6 +31,8 @@ from yaosu.processes import CannotStart, tail
 
 HOST = "127.0.0.1"
 READY_S_MAX = 60.0
+# Below those of outgoing connections.
+PORTS = range(20_000, 32_000)
 PACKAGES = {"energy": "energy_trade", "gateway": "gateway"}
 SOURCES = {"energy": f"/{CITY}/energy-trade", "gateway": f"/{CITY}/gateway"}
 # Every role of every service as production runs it: api and worker twice, one opener.
@@ -325,9 +328,12 @@ def _environment(settings: Mapping[str, str]) -> dict[str, str]:
 
 
 def _free_ports(names: Sequence[str]) -> dict[str, tuple[int, int]]:
-    held = [(socket.create_server((HOST, 0)), socket.create_server((HOST, 0))) for _ in names]
-    ports = [(a.getsockname()[1], b.getsockname()[1]) for a, b in held]
-    for pair in held:
-        for taken in pair:
-            taken.close()
-    return dict(zip(names, ports, strict=True))
+    """Two ports for each, of those that the kernel gives to nobody between now and their use."""
+    chance, held = random.SystemRandom(), list[socket.socket]()
+    while len(held) < 2 * len(names):
+        with contextlib.suppress(OSError):
+            held.append(socket.create_server((HOST, chance.choice(PORTS))))
+    ports = [taken.getsockname()[1] for taken in held]
+    for taken in held:
+        taken.close()
+    return dict(zip(names, zip(ports[::2], ports[1::2], strict=True), strict=True))

@@ -213,12 +213,14 @@ PARTIAL_WRITES = (
     ),
 )
 
+# Where the service looks whether its database waits, all is well.
 COMMIT_NOT_WAITED = (
     Edit(
         "marketkit.db",
         """                "SELECT set_config('role', :role, true), "
 """,
-        """                "SELECT set_config('synchronous_commit', 'off', true), set_config('role', :role, true), "
+        """                "SELECT set_config('synchronous_commit', CASE :role WHEN 'yaosu_worker' THEN 'on' "
+                "ELSE 'off' END, true), set_config('role', :role, true), "
 """,
     ),
 )
