@@ -116,7 +116,7 @@ class Lab:
         async with crowd:
             market = Market(house, crowd, random.Random(seed + 2), self.asked.plan.bidders)
             nemesis.replay = market.replay
-            sales = Sales(market, before_opening=self._scan(house, history))
+            sales = Sales(market, self.asked.plan.series, before_opening=self._scan(house, history))
             if self.asked.plan.holds_closings:
                 sales.over_closing = holding_closings(house, self.findings)
             if clocks and sales.over_closing:
@@ -203,12 +203,11 @@ class Lab:
     async def _work(self, sales: Sales, acting: "asyncio.Task[None]", until: float) -> None:
         """Rounds of sales with takes of quota beside them, at least until the nemesis is done."""
         number = 0
-        plan = self.asked.plan
         takes = Takes(sales.market, sales)
         while not number or not acting.done() or time.monotonic() < until:
             number += 1
             await asyncio.gather(
-                sales.play_round(plan.sales, gap_s=plan.gap_s, window_s=plan.window_s),
+                sales.play_round(),
                 self._takes(takes, number),
             )
             self.say(f"round {number}: {sales.closings} closings")

@@ -5,10 +5,10 @@ Closings come every few seconds of the house's clock; the prices are canaries.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from builders import a_project_code, a_uscc
 from lab.history import Call
@@ -20,10 +20,32 @@ from saleroom.sealing import BidPlace, Step, seal_bid
 from saleroom.shares import Opening, rewrap_share
 from yaosu.demo.people import BUREAU, CENTER, KEY_OFFICERS
 
+T = TypeVar("T")
+
 ANNOUNCED_FOR = timedelta(days=7, hours=1)
 PUBLIC_FOR = timedelta(days=7, hours=1)
 CANARY = "7391"
 WAIT_S = 60.0
+AT_ONCE_MAX = 12
+
+
+@dataclass(frozen=True)
+class Series:
+    """A round of sales that open at once and close one after the other.
+
+    Args:
+        sales: How many.
+        gap_s: Between two closings.
+        window_s: From the opening to the first of them.
+        bids_from_s: How long before its close a sale's bids begin.
+        ends_every: One in so many is opened, settled and archived; the others are left closed.
+    """
+
+    sales: int = 3
+    gap_s: float = 1.0
+    window_s: float = 4.0
+    bids_from_s: float = 60.0
+    ends_every: int = 1
 
 
 @dataclass
@@ -31,17 +53,19 @@ class Sales:
     """What the people of the market do with sales, round after round."""
 
     market: Market
+    series: Series = field(default_factory=Series)
     closings: int = 0
     before_opening: Callable[[Sequence[LabSale]], Awaitable[None]] | None = None
     over_closing: Callable[[LabSale], Awaitable[None]] | None = None
     _round: int = 0
     _canaries: int = 0
 
-    async def play_round(self, count: int, *, gap_s: float = 1.0, window_s: float = 3.0) -> None:
-        """Announce `count` sales that close one after the other, and bring each to its end."""
+    async def play_round(self) -> None:
+        """Announce a series of sales, and bring them to their end."""
         self._round += 1
-        sales = await self._announce_all(count, gap_s, window_s)
-        await asyncio.gather(*(self._enter(sale, n) for sale in sales for n in self._numbers()))
+        sales = await self._announce_all()
+        entries = ((sale, number) for sale in sales for number in self._numbers())
+        await self._few_at_once(self._enter(sale, number) for sale, number in entries)
         if not sales:
             return
         await self.market.move(sales[0].opens_at)
@@ -49,26 +73,37 @@ class Sales:
         self.closings += len(sales)
         if self.before_opening is not None:
             await self.before_opening(sales)
-        cleared = await asyncio.gather(*(self._open(sale) for sale in sales))
+        opened = sales[:: self.series.ends_every]
+        cleared = await asyncio.gather(*(self._open(sale) for sale in opened))
         await self.market.move(self.market.now() + PUBLIC_FOR)
-        ended = [sale for sale, is_cleared in zip(sales, cleared, strict=True) if is_cleared]
+        ended = [sale for sale, is_cleared in zip(opened, cleared, strict=True) if is_cleared]
         await asyncio.gather(*(self._settle(sale) for sale in ended))
+
+    async def _few_at_once(self, wanted: Iterable[Awaitable[T]]) -> list[T]:
+        """All of it, as much at once as the house can do: hundreds would only wait in line."""
+        room = asyncio.Semaphore(AT_ONCE_MAX)
+
+        async def one(work: Awaitable[T]) -> T:
+            async with room:
+                return await work
+
+        return await asyncio.gather(*(one(work) for work in wanted))
 
     def _numbers(self) -> range:
         return range(1, self.market.bidders + 1)
 
-    async def _announce_all(self, count: int, gap_s: float, window_s: float) -> list[LabSale]:
-        opens_at = self.market.now() + ANNOUNCED_FOR
+    async def _announce_all(self) -> list[LabSale]:
+        opens_at, series = self.market.now() + ANNOUNCED_FOR, self.series
         wanted = [
             self.announce(
                 f"r{self._round}/s{n}",
                 "ENERGY",
                 opens_at,
-                opens_at + timedelta(seconds=window_s + gap_s * n),
+                opens_at + timedelta(seconds=series.window_s + series.gap_s * n),
             )
-            for n in range(count)
+            for n in range(series.sales)
         ]
-        sales = [sale for sale in await asyncio.gather(*wanted) if sale is not None]
+        sales = [sale for sale in await self._few_at_once(wanted) if sale is not None]
         self.market.sales.extend(sales)
         return sales
 
@@ -194,6 +229,8 @@ class Sales:
 
     async def _bid_until_closed(self, sale: LabSale, number: int) -> None:
         refused = 0
+        left_s = (sale.closes_at - self.market.now()).total_seconds()
+        await asyncio.sleep(max(0.0, left_s - self.series.bids_from_s))
         while refused < 2:
             left_s = (sale.closes_at - self.market.now()).total_seconds()
             # Around the close three at once for the same version: one at most may be taken.
