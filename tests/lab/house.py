@@ -11,7 +11,7 @@ import random
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -32,7 +32,8 @@ from yaosu.processes import CannotStart, tail
 HOST = "127.0.0.1"
 READY_S_MAX = 60.0
 # Below those of outgoing connections.
-PORTS = range(20_000, 32_000)
+PORTS = (20_000, 32_000)
+BLOCK = 50
 PACKAGES = {"energy": "energy_trade", "gateway": "gateway"}
 SOURCES = {"energy": f"/{CITY}/energy-trade", "gateway": f"/{CITY}/gateway"}
 # Every role of every service as production runs it: api and worker twice, one opener.
@@ -83,6 +84,7 @@ class LabHouse:
     broker: Broker | None = field(default=None, init=False)
     _nurseries: dict[str, Nursery] = field(default_factory=dict, init=False)
     _ports: dict[str, tuple[int, int]] = field(default_factory=dict, init=False)
+    _guard: socket.socket | None = field(default=None, init=False)
     _postgres_keeper: asyncio.Task[None] | None = field(default=None, init=False)
 
     async def __aenter__(self) -> "LabHouse":
@@ -145,10 +147,14 @@ class LabHouse:
             await edge.close()
         if hasattr(self, "postgres"):
             await asyncio.to_thread(self.postgres.stop, 3)
+        if self._guard is not None:
+            self._guard.close()
 
     async def _start(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
-        self._ports = _free_ports([*ROLES, "broker", *(f"kafka-{n}" for n in range(1, NODES + 1))])
+        self._guard, ports = _claimed_ports()
+        named = [*ROLES, "broker", *(f"kafka-{n}" for n in range(1, NODES + 1))]
+        self._ports = {name: (next(ports), next(ports)) for name in named}
         make_keys(self.directory / "keys", SOURCES)
         for name in self._services:
             package = PACKAGES[name]
@@ -327,13 +333,20 @@ def _environment(settings: Mapping[str, str]) -> dict[str, str]:
     return inherited | {f"YAOSU_{name}": value for name, value in settings.items()}
 
 
-def _free_ports(names: Sequence[str]) -> dict[str, tuple[int, int]]:
-    """Two ports for each, of those that the kernel gives to nobody between now and their use."""
-    chance, held = random.SystemRandom(), list[socket.socket]()
-    while len(held) < 2 * len(names):
+def _claimed_ports() -> tuple[socket.socket, Iterator[int]]:
+    """A block of ports that is ours as long as we hold its first: another lab does the same."""
+    blocks = list(range(*PORTS, BLOCK))
+    random.SystemRandom().shuffle(blocks)
+    for first in blocks:
         with contextlib.suppress(OSError):
-            held.append(socket.create_server((HOST, chance.choice(PORTS))))
-    ports = [taken.getsockname()[1] for taken in held]
-    for taken in held:
-        taken.close()
-    return dict(zip(names, zip(ports[::2], ports[1::2], strict=True), strict=True))
+            guard = socket.create_server((HOST, first))
+            return guard, (port for port in range(first + 1, first + BLOCK) if _is_free(port))
+    raise CannotStart(f"no port is free from {PORTS[0]} to {PORTS[1]}")
+
+
+def _is_free(port: int) -> bool:
+    try:
+        socket.create_server((HOST, port)).close()
+    except OSError:
+        return False
+    return True
