@@ -22,7 +22,7 @@ WRITES = 48
 def run(tmp_path: Path, *plants: str) -> dict[str, Any]:
     if shutil.which("strace") is None:
         pytest.skip("no strace: no answer is followed to the disk")
-    plan = replace(PLANS["fsync"], writes=WRITES, roles=("energy-api-1",))
+    plan = replace(PLANS["followed"], writes=WRITES)
     report = asyncio.run(Lab(Asked(plan, 1, plan.minutes, plants), tmp_path, print).run())
     figures: dict[str, Any] = report["figures"]
     if "SKIPPED" in str(figures.get("writes_traced")):

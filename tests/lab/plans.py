@@ -165,7 +165,7 @@ PLANS = {
         Plan(
             "P6", "clocks that jump around five hundred closings", 5, _quiet, 1.0,
             series=Series(500, 0.5, 5.0, bids_from_s=1.5, ends_every=25),
-            holds_closings=True, jumps_clocks=True, takes=0, bidders=2,
+            holds_closings=True, jumps_clocks=True, takes=0, bidders=1,
         ),
         Plan("P8", "three times the load, and clients that cling", 10, _overload, 1.0),
         Plan("quiet", "load alone, for plants that need no more", 0.7, _quiet, 1.0),
@@ -184,6 +184,10 @@ PLANS = {
         Plan(
             "fsync", "each answer followed to the disk by system calls", 1.0, _quiet, 1.0,
             writes=1000, roles=("energy-api-1", "energy-api-2"),
+        ),
+        Plan(
+            "followed", "a hundred answers followed to the disk, for plants", 1.0, _quiet, 1.0,
+            writes=100, roles=("energy-api-1",),
         ),
         Plan("ALL", "all of it", 20, _everything, 2.0),
     )

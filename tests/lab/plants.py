@@ -108,7 +108,7 @@ PLANTS = {
             "commit-not-waited",
             "a transaction does not wait for its commit's way to the disk",
             ("G2",),
-            "fsync",
+            "followed",
             wrong_commands.COMMIT_NOT_WAITED,
         ),
         Plant(
