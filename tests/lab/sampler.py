@@ -10,6 +10,7 @@ from lab.findings import Findings
 from lab.house import LabHouse
 from marketkit.signing import ZERO, chain_after
 
+UNPLACED_S_MAX = 30
 ASKED = (
     "WITH moved AS (SELECT account, lot, sum(posted) AS posted, sum(held) AS held "
     "FROM movement GROUP BY 1, 2), "
@@ -40,6 +41,7 @@ class Sampler:
     findings: Findings
     _heads: dict[tuple[str, int], tuple[int, bytes]] = field(default_factory=dict)
     _positions: dict[int, tuple[int, int]] = field(default_factory=dict)
+    _oldest: tuple[int, float] = (0, 0.0)
 
     async def forever(self) -> None:
         while True:
@@ -54,6 +56,7 @@ class Sampler:
         with self._connect("energy") as connection:
             self._conservation(connection)
             self._log(connection, "energy")
+            self._unplaced(connection)
         with self._connect("gateway") as connection:
             self._log(connection, "gateway")
             self._places(connection)
@@ -98,6 +101,17 @@ class Sampler:
         for partition, head in heads:
             if head < self._heads[name, partition][0]:
                 self.findings.fault("G5", f"{name} {partition}: head {head} is behind its log")
+
+    def _unplaced(self, connection: psycopg.Connection) -> None:
+        row = connection.execute("SELECT coalesce(min(id), 0), count(*) FROM outbox").fetchone()
+        assert row is not None
+        oldest, waiting = row
+        if oldest != self._oldest[0]:
+            self._oldest = (oldest, time.monotonic())
+        elif oldest and time.monotonic() - self._oldest[1] > UNPLACED_S_MAX:
+            self.findings.fault(
+                "G3", f"{waiting} told facts have no place, one for {UNPLACED_S_MAX} s"
+            )
 
     def _places(self, connection: psycopg.Connection) -> None:
         statement = (
