@@ -11,14 +11,12 @@ import os
 import re
 import shutil
 import signal
-import struct
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from yaosu.keys import PEOPLE_ISSUER
 from yaosu.processes import launched
 
 CALLS = "recvfrom,sendto,pwrite64,fdatasync,fsync"
@@ -29,7 +27,8 @@ OVERLAP = 512
 _LINE = re.compile(r"^(\d+\.\d+) (\w+)\((\d+)<([^>]*)>[,)](.*) = (-?\d+).* <([\d.]+)>$")
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _KEY_HEADER = re.compile(rb"\r\nidempotency-key: *([^\r]+)\r\n", re.IGNORECASE)
-_PRINCIPAL = re.compile(re.escape(PEOPLE_ISSUER).encode() + rb"\|[!-~]{1,200}?\0\0\0(.)", re.DOTALL)
+# What a key looks like among the parameters of a statement.
+_WORD = re.compile(rb"[0-9A-Za-z/_.-]+")
 
 
 class StraceMissing(Exception):
@@ -147,11 +146,12 @@ def follow(trace: Trace) -> Order:
     syncs = sorted(sync for _, of in wal for sync in of)
     order.syncs = len(syncs)
     committed: dict[bytes, list[Committed]] = defaultdict(list)
+    answers = sorted(answer for did in trace.apis.values() for answer in _answers(did))
+    known = {key for _, _, key in answers}
     for did in trace.databases.values():
-        for keys, one in _transactions(did, writes, syncs):
+        for keys, one in _transactions(did, known, writes, syncs):
             for key in keys:
                 committed[key].append(one)
-    answers = sorted(answer for did in trace.apis.values() for answer in _answers(did))
     first: set[bytes] = set()
     for sent_at, arrived_at, key in answers:
         if key in first:
@@ -177,7 +177,10 @@ def _wal(did: Sequence[Did]) -> tuple[list[tuple[float, float]], list[tuple[floa
 
 
 def _transactions(
-    did: Sequence[Did], writes: Sequence[tuple[float, float]], syncs: Sequence[tuple[float, float]]
+    did: Sequence[Did],
+    known: Set[bytes],
+    writes: Sequence[tuple[float, float]],
+    syncs: Sequence[tuple[float, float]],
 ) -> Iterator[tuple[set[bytes], Committed]]:
     """One connection's transactions, with the keys that their statements held."""
     keys: set[bytes] = set()
@@ -189,7 +192,7 @@ def _transactions(
         if one.name == "recvfrom":
             if b"BEGIN" in one.said:
                 keys, before = set(), b""
-            keys |= set(_keys(before + one.said))
+            keys |= _keys(before + one.said, known)
             before = (before + one.said)[-OVERLAP:]
             if b"COMMIT" in one.said:
                 asked_at = one.until
@@ -211,11 +214,10 @@ def _by_another(
     return bool(written) and any(min(written) <= at and until <= said_at for at, until in syncs)
 
 
-def _keys(said: bytes) -> Iterator[bytes]:
-    """The keys that stand after their principals, as parameters with their length."""
-    for found in _PRINCIPAL.finditer(said):
-        (length,) = struct.unpack("B", found[1])
-        yield said[found.end() : found.end() + length]
+def _keys(said: bytes, known: Set[bytes]) -> Set[bytes]:
+    """The keys that stand in what was read; a length before one may look like a letter of it."""
+    words = set(_WORD.findall(said))
+    return (words | {word[1:] for word in words}) & known
 
 
 def _answers(did: Sequence[Did]) -> Iterator[tuple[float, float, bytes]]:

@@ -37,22 +37,22 @@ COMMIT_AFTER_ANSWER = (
 NO_DEDUPE = (
     Edit(
         "marketkit.batch",
-        "    stored = await _stored(session, commands)\n",
-        "    stored: dict[tuple[str, str], StoredAnswer] = {}\n",
+        "    stored = await _stored(session, {(one.principal, one.key) for one in commands})\n",
+        "    stored: dict[Place, StoredAnswer] = {}\n",
     ),
     Edit(
         "marketkit.batch",
-        "        stored |= await _stored(session, list(fresh.values()))\n",
+        "        stored |= await _stored(session, fresh.keys())\n",
         "",
     ),
     Edit(
         "marketkit.batch",
-        "        await session.exec(insert(StoredAnswer), params=kept)\n",
+        "        await insert_all(session, StoredAnswer, kept)\n",
         "        await session.exec(upsert(StoredAnswer).on_conflict_do_nothing(), params=kept)\n",
     ),
     Edit(
         "marketkit.batch",
-        "from sqlalchemy import LargeBinary, insert\n",
+        "from sqlalchemy import LargeBinary\n",
         "from sqlalchemy import LargeBinary\n"
         "from sqlalchemy.dialects.postgresql import insert as upsert\n",
     ),
@@ -61,7 +61,7 @@ NO_DEDUPE = (
 KEY_OUTSIDE = (
     Edit(
         "marketkit.batch",
-        "        await session.exec(insert(StoredAnswer), params=kept)\n",
+        "        await insert_all(session, StoredAnswer, kept)\n",
         '        session.info.setdefault("kept", []).extend(kept)\n',
     ),
     Edit(
