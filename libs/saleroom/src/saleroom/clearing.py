@@ -4,7 +4,7 @@ Pure integers: no clock, no database, no network, no randomness but the seed tha
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from itertools import groupby
@@ -54,13 +54,11 @@ class Terms:
     @property
     def offered_minor(self) -> int:
         """The supply in whole lots: all that can be sold."""
-        return self.supply_minor - self.supply_minor % self.lot_minor
+        return self.whole_lots(self.supply_minor)
 
-    def limit_minor(self, bidder: str) -> int | None:
-        """The most that one bidder may buy, in whole lots; None if nothing limits it."""
-        limits = [self.purchase_limit_minor, self.limits_minor.get(bidder)]
-        held = [limit for limit in limits if limit is not None]
-        return min(held) // self.lot_minor * self.lot_minor if held else None
+    def whole_lots(self, quantity_minor: int) -> int:
+        """As much of a quantity as is in whole lots."""
+        return quantity_minor - quantity_minor % self.lot_minor
 
 
 class Award(NamedTuple):
@@ -92,14 +90,18 @@ class Clearing:
     proceeds_fen: int
 
 
+# A bid, and what the limits leave of the quantity it is for.
+_Offer = tuple[Bid, int]
+
+
 class _Served(NamedTuple):
     """Bids in the order served: those filled, then those the end of the supply cut or left out.
 
     A bid skipped for its least quantity stands in neither: it sets no price.
     """
 
-    filled: Sequence[Bid]
-    short: Sequence[tuple[Bid, int]]
+    filled: Sequence[_Offer]
+    short: Sequence[_Offer]
 
 
 def clear(terms: Terms, bids: Sequence[Bid]) -> Clearing:
@@ -108,11 +110,13 @@ def clear(terms: Terms, bids: Sequence[Bid]) -> Clearing:
     Each `bid_id` stands once, and no bid has a least quantity if ties are `PRO_RATA`: a caller
     has seen to both. A supply below one lot sells nothing and is `FAILED`.
     """
-    admitted, rejected = _admit(terms, bids)
-    demand_minor = sum(bid.quantity_minor for bid in admitted)
-    if admitted and demand_minor < terms.offered_minor and terms.undersubscribed == "CANCEL":
+    codes: dict[str, RejectionCode] = {}
+    offers = _within_limits(terms, _by_time(_eligible(terms, bids, codes)), codes)
+    rejected = tuple(Rejected(bid.bid_id, codes[bid.bid_id]) for bid in bids if bid.bid_id in codes)
+    demand_minor = sum(quantity_minor for _, quantity_minor in offers)
+    if offers and demand_minor < terms.offered_minor and terms.undersubscribed == "CANCEL":
         return _no_sale(terms, "CANCELLED", rejected)
-    awards, price_fen = _award(terms, _serve(terms, admitted))
+    awards, price_fen = _award(terms, _serve(terms, offers))
     if not awards:
         return _no_sale(terms, "FAILED", rejected)
     sold_minor = sum(award.quantity_minor for award in awards)
@@ -131,52 +135,41 @@ def _no_sale(terms: Terms, outcome: Outcome, rejected: tuple[Rejected, ...]) -> 
     return Clearing(outcome, None, 0, terms.supply_minor, (), rejected, 0)
 
 
-def _admit(terms: Terms, bids: Sequence[Bid]) -> tuple[list[Bid], tuple[Rejected, ...]]:
-    codes: dict[str, RejectionCode] = {}
-    eligible: list[Bid] = []
+def _eligible(terms: Terms, bids: Iterable[Bid], codes: dict[str, RejectionCode]) -> Iterator[Bid]:
+    floor_fen, lot_minor = terms.floor_fen, terms.lot_minor
     for bid in bids:
-        if bid.price_fen < terms.floor_fen:
+        if bid.price_fen < floor_fen:
             codes[bid.bid_id] = "BELOW_FLOOR"
-        elif bid.quantity_minor % terms.lot_minor:
+        elif bid.quantity_minor % lot_minor:
             codes[bid.bid_id] = "OFF_LOT"
         else:
-            eligible.append(bid)
-    admitted: list[Bid] = []
-    left_minor = _left_by_limits(terms, eligible)
-    for bid in eligible:
-        if bid.bid_id not in left_minor:
-            admitted.append(bid)
-        elif left_minor[bid.bid_id] < (bid.min_accept_minor or 1):
-            codes[bid.bid_id] = "OVER_BID_LIMIT"
-        else:
-            admitted.append(replace(bid, quantity_minor=left_minor[bid.bid_id]))
-    rejected = [Rejected(bid.bid_id, codes[bid.bid_id]) for bid in bids if bid.bid_id in codes]
-    return admitted, tuple(rejected)
+            yield bid
 
 
-def _left_by_limits(terms: Terms, bids: Sequence[Bid]) -> dict[str, int]:
-    """What the limits leave of each bid they cut, possibly nothing."""
-    if terms.purchase_limit_minor is None and not terms.limits_minor:
-        return {}
-    wanted_minor: dict[str, int] = {}
+def _within_limits(
+    terms: Terms, bids: Sequence[Bid], codes: dict[str, RejectionCode]
+) -> list[_Offer]:
+    """What the limits leave of bids in the order of time: a bidder's last in it are cut first."""
+    most_minor = terms.purchase_limit_minor
+    if most_minor is None:
+        most_minor = sum(bid.quantity_minor for bid in bids)
+    left_minor = {
+        bidder: terms.whole_lots(min(limit_minor, most_minor))
+        for bidder, limit_minor in terms.limits_minor.items()
+    }
+    most_minor = terms.whole_lots(most_minor)
+    offers: list[_Offer] = []
     for bid in bids:
-        bidder = bid.bidder
-        wanted_minor[bidder] = wanted_minor.get(bidder, 0) + bid.quantity_minor
-    left_minor: dict[str, int] = {}
-    for bidder, wanted in wanted_minor.items():
-        limit = terms.limit_minor(bidder)
-        if limit is not None and wanted > limit:
-            left_minor[bidder] = limit
-    return dict(_cut((bid for bid in bids if bid.bidder in left_minor), left_minor))
-
-
-def _cut(bids: Iterable[Bid], left_minor: dict[str, int]) -> Iterator[tuple[str, int]]:
-    # The lowest price goes first, then the latest bid: what is kept is served in the order of time.
-    for bid in _by_time(bids):
-        left = left_minor[bid.bidder]
-        if bid.quantity_minor > left:
-            yield bid.bid_id, left
-        left_minor[bid.bidder] = max(0, left - bid.quantity_minor)
+        bidder, quantity_minor = bid.bidder, bid.quantity_minor
+        left = left_minor.get(bidder, most_minor)
+        left_minor[bidder] = max(0, left - quantity_minor)
+        if quantity_minor <= left:
+            offers.append((bid, quantity_minor))
+        elif left >= (bid.min_accept_minor or 1):
+            offers.append((bid, left))
+        else:
+            codes[bid.bid_id] = "OVER_BID_LIMIT"
+    return offers
 
 
 def _by_time(bids: Iterable[Bid]) -> list[Bid]:
@@ -188,46 +181,52 @@ def _by_time(bids: Iterable[Bid]) -> list[Bid]:
     return ordered
 
 
-def _by_draw(bids: Iterable[Bid], seed: bytes) -> list[Bid]:
+def _by_draw(offers: Iterable[_Offer], seed: bytes) -> list[_Offer]:
     seeded = sha256(seed)
 
-    def drawn(bid: Bid) -> bytes:
+    def drawn(offer: _Offer) -> bytes:
         draw = seeded.copy()
-        draw.update(bid.bid_id.encode())
+        draw.update(offer[0].bid_id.encode())
         return draw.digest()
 
-    ordered = sorted(bids, key=drawn)
-    ordered.sort(key=attrgetter("price_fen"), reverse=True)
+    ordered = sorted(offers, key=drawn)
+    ordered.sort(key=_price_of, reverse=True)
     return ordered
 
 
-def _serve(terms: Terms, bids: Sequence[Bid]) -> _Served:
+def _price_of(offer: _Offer) -> int:
+    return offer[0].price_fen
+
+
+def _serve(terms: Terms, offers: Sequence[_Offer]) -> _Served:
+    """Serve offers that come in the order of time."""
     if terms.tie_rule == "TIME":
-        return _serve_in_turn(_by_time(bids), terms.offered_minor)
-    ordered = _by_draw(bids, terms.seed)
+        return _serve_in_turn(offers, terms.offered_minor)
+    ordered = _by_draw(offers, terms.seed)
     if terms.tie_rule == "RANDOM":
         return _serve_in_turn(ordered, terms.offered_minor)
     return _serve_by_level(ordered, terms.offered_minor, terms.lot_minor)
 
 
-def _serve_in_turn(bids: Iterable[Bid], offered_minor: int) -> _Served:
+def _serve_in_turn(offers: Iterable[_Offer], offered_minor: int) -> _Served:
     left_minor = offered_minor
-    filled: list[Bid] = []
-    for bid in bids:
-        if bid.quantity_minor <= left_minor:
-            left_minor -= bid.quantity_minor
-            filled.append(bid)
+    filled: list[_Offer] = []
+    for offer in offers:
+        bid, quantity_minor = offer
+        if quantity_minor <= left_minor:
+            left_minor -= quantity_minor
+            filled.append(offer)
         elif left_minor == 0 or left_minor >= (bid.min_accept_minor or 0):
             return _Served(filled, [(bid, left_minor)])
     return _Served(filled, [])
 
 
-def _serve_by_level(bids: Iterable[Bid], offered_minor: int, lot_minor: int) -> _Served:
+def _serve_by_level(offers: Iterable[_Offer], offered_minor: int, lot_minor: int) -> _Served:
     left_minor = offered_minor
-    filled: list[Bid] = []
-    for _, same_price in groupby(bids, key=attrgetter("price_fen")):
+    filled: list[_Offer] = []
+    for _, same_price in groupby(offers, key=_price_of):
         level = list(same_price)
-        wanted_minor = sum(bid.quantity_minor for bid in level)
+        wanted_minor = sum(quantity_minor for _, quantity_minor in level)
         if wanted_minor > left_minor:
             return _Served(filled, _share_out(level, left_minor, lot_minor))
         left_minor -= wanted_minor
@@ -235,22 +234,22 @@ def _serve_by_level(bids: Iterable[Bid], offered_minor: int, lot_minor: int) -> 
     return _Served(filled, [])
 
 
-def _share_out(level: Sequence[Bid], left_minor: int, lot_minor: int) -> list[tuple[Bid, int]]:
+def _share_out(level: Sequence[_Offer], left_minor: int, lot_minor: int) -> list[_Offer]:
     # Less is left than the level wants, so every floor is at least a lot under its bid and the
     # lots left over are fewer than the bids: one each in the order drawn hands out all of them.
-    wanted_lots = sum(bid.quantity_minor for bid in level) // lot_minor
+    wanted_lots = sum(quantity_minor for _, quantity_minor in level) // lot_minor
     left_lots = left_minor // lot_minor
-    lots = [bid.quantity_minor // lot_minor * left_lots // wanted_lots for bid in level]
+    lots = [quantity_minor // lot_minor * left_lots // wanted_lots for _, quantity_minor in level]
     over = left_lots - sum(lots)
     return [
         (bid, (share + (place < over)) * lot_minor)
-        for place, (bid, share) in enumerate(zip(level, lots, strict=True))
+        for place, ((bid, _), share) in enumerate(zip(level, lots, strict=True))
     ]
 
 
 def _award(terms: Terms, served: _Served) -> tuple[list[Award], int | None]:
     """Awards in the order served, and the one price of all if there is one."""
-    won = [(bid, quantity_minor) for bid, quantity_minor in served.short if quantity_minor]
+    won = [*served.filled, *((bid, part_minor) for bid, part_minor in served.short if part_minor)]
     price_fen = _price(terms, served, won)
     scale = terms.unit.scale
 
@@ -258,14 +257,12 @@ def _award(terms: Terms, served: _Served) -> tuple[list[Award], int | None]:
         price = bid.price_fen if price_fen is None else price_fen
         return Award(bid.bid_id, quantity_minor, price, half_up(price * quantity_minor, scale))
 
-    awards = [award(bid, bid.quantity_minor) for bid in served.filled]
-    return awards + [award(bid, quantity_minor) for bid, quantity_minor in won], price_fen
+    return [award(bid, quantity_minor) for bid, quantity_minor in won], price_fen
 
 
-def _price(terms: Terms, served: _Served, won: Sequence[tuple[Bid, int]]) -> int | None:
+def _price(terms: Terms, served: _Served, won: Sequence[_Offer]) -> int | None:
     if terms.price_rule == "PAY_AS_BID":
         return None
     if terms.price_rule == "HIGHEST_REJECTED":
         return served.short[0][0].price_fen if served.short else terms.floor_fen
-    last = won[-1][0] if won else served.filled[-1] if served.filled else None
-    return last.price_fen if last else None
+    return won[-1][0].price_fen if won else None
