@@ -16,7 +16,7 @@ from marketkit.db import Database, KitTable, Minor, Session, sql
 from marketkit.ledger import Imbalance, imbalance
 
 T = TypeVar("T")
-CLOSE_EVERY = 10_000
+CLOSE_EVERY = 50_000
 LOCK = 7_370_502
 
 
