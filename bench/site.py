@@ -132,7 +132,7 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
 
 
 def until_answers(url: str) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         try:
             if httpx.get(url, timeout=2).status_code < 500:

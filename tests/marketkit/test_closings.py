@@ -167,7 +167,8 @@ CLOSED = [
     "UPDATE movement SET posted = posted + 1 WHERE id = 2",
     "UPDATE movement SET held = held + 1 WHERE id = 9",
     "DELETE FROM movement WHERE id = 12",
-    "UPDATE closed_total SET posted = posted + 1 WHERE upto = 4 AND account = 'city' AND lot = 'lot-1'",
+    "UPDATE closed_total SET posted = posted + 1 "
+    "WHERE upto = 4 AND account = 'city' AND lot = 'lot-1'",
 ]
 
 

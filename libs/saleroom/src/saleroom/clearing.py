@@ -3,11 +3,11 @@
 Pure integers: no clock, no database, no network, no randomness but the seed that was published.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
-from itertools import groupby
+from itertools import groupby, repeat
 from operator import attrgetter
 from typing import Literal, NamedTuple
 
@@ -54,11 +54,13 @@ class Terms:
     @property
     def offered_minor(self) -> int:
         """The supply in whole lots: all that can be sold."""
-        return self.whole_lots(self.supply_minor)
+        return self.supply_minor - self.supply_minor % self.lot_minor
 
-    def whole_lots(self, quantity_minor: int) -> int:
-        """As much of a quantity as is in whole lots."""
-        return quantity_minor - quantity_minor % self.lot_minor
+    def limit_minor(self, bidder: str) -> int | None:
+        """The most that one bidder may buy, in whole lots; None if nothing limits it."""
+        limits = [self.purchase_limit_minor, self.limits_minor.get(bidder)]
+        held = [limit for limit in limits if limit is not None]
+        return min(held) // self.lot_minor * self.lot_minor if held else None
 
 
 class Award(NamedTuple):
@@ -90,8 +92,20 @@ class Clearing:
     proceeds_fen: int
 
 
-# A bid, and what the limits leave of the quantity it is for.
-_Offer = tuple[Bid, int]
+class _Admitted(NamedTuple):
+    """Bids in the order of time, and by their ids the quantities that limits cut.
+
+    No object is made for a bid before it is awarded: a million of them take a few seconds.
+    """
+
+    bids: Sequence[Bid]
+    cut_minor: Mapping[str, int]
+
+    def quantities_minor(self, bids: Iterable[Bid]) -> list[int]:
+        """What is asked for by each of these bids, after limits."""
+        if not self.cut_minor:
+            return [bid.quantity_minor for bid in bids]
+        return [self.cut_minor.get(bid.bid_id, bid.quantity_minor) for bid in bids]
 
 
 class _Served(NamedTuple):
@@ -100,8 +114,8 @@ class _Served(NamedTuple):
     A bid skipped for its least quantity stands in neither: it sets no price.
     """
 
-    filled: Sequence[_Offer]
-    short: Sequence[_Offer]
+    filled: Sequence[Bid]
+    short: Sequence[tuple[Bid, int]]
 
 
 def clear(terms: Terms, bids: Sequence[Bid]) -> Clearing:
@@ -110,13 +124,10 @@ def clear(terms: Terms, bids: Sequence[Bid]) -> Clearing:
     Each `bid_id` stands once, and no bid has a least quantity if ties are `PRO_RATA`: a caller
     has seen to both. A supply below one lot sells nothing and is `FAILED`.
     """
-    codes: dict[str, RejectionCode] = {}
-    offers = _within_limits(terms, _by_time(_eligible(terms, bids, codes)), codes)
-    rejected = tuple(Rejected(bid.bid_id, codes[bid.bid_id]) for bid in bids if bid.bid_id in codes)
-    demand_minor = sum(quantity_minor for _, quantity_minor in offers)
-    if offers and demand_minor < terms.offered_minor and terms.undersubscribed == "CANCEL":
+    admitted, rejected = _admit(terms, bids)
+    if terms.undersubscribed == "CANCEL" and _is_undersubscribed(terms, admitted):
         return _no_sale(terms, "CANCELLED", rejected)
-    awards, price_fen = _award(terms, _serve(terms, offers))
+    awards, price_fen = _award(terms, admitted, _serve(terms, admitted))
     if not awards:
         return _no_sale(terms, "FAILED", rejected)
     sold_minor = sum(award.quantity_minor for award in awards)
@@ -131,11 +142,17 @@ def clear(terms: Terms, bids: Sequence[Bid]) -> Clearing:
     )
 
 
+def _is_undersubscribed(terms: Terms, admitted: _Admitted) -> bool:
+    return 0 < sum(admitted.quantities_minor(admitted.bids)) < terms.offered_minor
+
+
 def _no_sale(terms: Terms, outcome: Outcome, rejected: tuple[Rejected, ...]) -> Clearing:
     return Clearing(outcome, None, 0, terms.supply_minor, (), rejected, 0)
 
 
-def _eligible(terms: Terms, bids: Iterable[Bid], codes: dict[str, RejectionCode]) -> Iterator[Bid]:
+def _admit(terms: Terms, bids: Sequence[Bid]) -> tuple[_Admitted, tuple[Rejected, ...]]:
+    codes: dict[str, RejectionCode] = {}
+    eligible: list[Bid] = []
     floor_fen, lot_minor = terms.floor_fen, terms.lot_minor
     for bid in bids:
         if bid.price_fen < floor_fen:
@@ -143,33 +160,54 @@ def _eligible(terms: Terms, bids: Iterable[Bid], codes: dict[str, RejectionCode]
         elif bid.quantity_minor % lot_minor:
             codes[bid.bid_id] = "OFF_LOT"
         else:
-            yield bid
+            eligible.append(bid)
+    left_minor = _exceeded(terms, eligible)
+    admitted = _Admitted(_by_time(eligible), {})
+    if left_minor:
+        admitted = _cut(admitted.bids, left_minor, codes)
+    rejected = [
+        Rejected(bid.bid_id, code) for bid in bids if (code := codes.get(bid.bid_id)) is not None
+    ]
+    return admitted, tuple(rejected)
 
 
-def _within_limits(
-    terms: Terms, bids: Sequence[Bid], codes: dict[str, RejectionCode]
-) -> list[_Offer]:
-    """What the limits leave of bids in the order of time: a bidder's last in it are cut first."""
-    most_minor = terms.purchase_limit_minor
-    if most_minor is None:
-        most_minor = sum(bid.quantity_minor for bid in bids)
-    left_minor = {
-        bidder: terms.whole_lots(min(limit_minor, most_minor))
-        for bidder, limit_minor in terms.limits_minor.items()
-    }
-    most_minor = terms.whole_lots(most_minor)
-    offers: list[_Offer] = []
+def _exceeded(terms: Terms, bids: Iterable[Bid]) -> dict[str, int]:
+    """The limits of those bidders whose bids ask for more together."""
+    if terms.purchase_limit_minor is None and not terms.limits_minor:
+        return {}
+    wanted_minor: dict[str, int] = {}
     for bid in bids:
-        bidder, quantity_minor = bid.bidder, bid.quantity_minor
-        left = left_minor.get(bidder, most_minor)
-        left_minor[bidder] = max(0, left - quantity_minor)
-        if quantity_minor <= left:
-            offers.append((bid, quantity_minor))
-        elif left >= (bid.min_accept_minor or 1):
-            offers.append((bid, left))
+        bidder = bid.bidder
+        wanted_minor[bidder] = wanted_minor.get(bidder, 0) + bid.quantity_minor
+    limits = ((bidder, terms.limit_minor(bidder)) for bidder in wanted_minor)
+    return {
+        bidder: limit
+        for bidder, limit in limits
+        if limit is not None and wanted_minor[bidder] > limit
+    }
+
+
+def _cut(
+    by_time: Iterable[Bid], left_minor: dict[str, int], codes: dict[str, RejectionCode]
+) -> _Admitted:
+    # The lowest price goes first, then the latest bid: what is kept is served in the order of time.
+    kept: list[Bid] = []
+    cut_minor: dict[str, int] = {}
+    for bid in by_time:
+        left = left_minor.get(bid.bidder)
+        if left is None:
+            kept.append(bid)
+        elif bid.quantity_minor <= left:
+            left_minor[bid.bidder] = left - bid.quantity_minor
+            kept.append(bid)
         else:
-            codes[bid.bid_id] = "OVER_BID_LIMIT"
-    return offers
+            left_minor[bid.bidder] = 0
+            if left >= (bid.min_accept_minor or 1):
+                cut_minor[bid.bid_id] = left
+                kept.append(bid)
+            else:
+                codes[bid.bid_id] = "OVER_BID_LIMIT"
+    return _Admitted(kept, cut_minor)
 
 
 def _by_time(bids: Iterable[Bid]) -> list[Bid]:
@@ -181,88 +219,87 @@ def _by_time(bids: Iterable[Bid]) -> list[Bid]:
     return ordered
 
 
-def _by_draw(offers: Iterable[_Offer], seed: bytes) -> list[_Offer]:
+def _by_draw(bids: Iterable[Bid], seed: bytes) -> list[Bid]:
     seeded = sha256(seed)
 
-    def drawn(offer: _Offer) -> bytes:
+    def drawn(bid: Bid) -> bytes:
         draw = seeded.copy()
-        draw.update(offer[0].bid_id.encode())
+        draw.update(bid.bid_id.encode())
         return draw.digest()
 
-    ordered = sorted(offers, key=drawn)
-    ordered.sort(key=_price_of, reverse=True)
+    ordered = sorted(bids, key=drawn)
+    ordered.sort(key=attrgetter("price_fen"), reverse=True)
     return ordered
 
 
-def _price_of(offer: _Offer) -> int:
-    return offer[0].price_fen
-
-
-def _serve(terms: Terms, offers: Sequence[_Offer]) -> _Served:
-    """Serve offers that come in the order of time."""
+def _serve(terms: Terms, admitted: _Admitted) -> _Served:
     if terms.tie_rule == "TIME":
-        return _serve_in_turn(offers, terms.offered_minor)
-    ordered = _by_draw(offers, terms.seed)
+        return _serve_in_turn(admitted, admitted.bids, terms.offered_minor)
+    drawn = _by_draw(admitted.bids, terms.seed)
     if terms.tie_rule == "RANDOM":
-        return _serve_in_turn(ordered, terms.offered_minor)
-    return _serve_by_level(ordered, terms.offered_minor, terms.lot_minor)
+        return _serve_in_turn(admitted, drawn, terms.offered_minor)
+    return _serve_by_level(terms, admitted, drawn)
 
 
-def _serve_in_turn(offers: Iterable[_Offer], offered_minor: int) -> _Served:
+def _serve_in_turn(admitted: _Admitted, bids: Iterable[Bid], offered_minor: int) -> _Served:
     left_minor = offered_minor
-    filled: list[_Offer] = []
-    for offer in offers:
-        bid, quantity_minor = offer
+    cut_minor = admitted.cut_minor
+    filled: list[Bid] = []
+    for bid in bids:
+        quantity_minor = bid.quantity_minor
+        if cut_minor:
+            quantity_minor = cut_minor.get(bid.bid_id, quantity_minor)
         if quantity_minor <= left_minor:
             left_minor -= quantity_minor
-            filled.append(offer)
+            filled.append(bid)
         elif left_minor == 0 or left_minor >= (bid.min_accept_minor or 0):
             return _Served(filled, [(bid, left_minor)])
     return _Served(filled, [])
 
 
-def _serve_by_level(offers: Iterable[_Offer], offered_minor: int, lot_minor: int) -> _Served:
-    left_minor = offered_minor
-    filled: list[_Offer] = []
-    for _, same_price in groupby(offers, key=_price_of):
+def _serve_by_level(terms: Terms, admitted: _Admitted, bids: Iterable[Bid]) -> _Served:
+    left_minor = terms.offered_minor
+    filled: list[Bid] = []
+    for _, same_price in groupby(bids, key=attrgetter("price_fen")):
         level = list(same_price)
-        wanted_minor = sum(quantity_minor for _, quantity_minor in level)
-        if wanted_minor > left_minor:
-            return _Served(filled, _share_out(level, left_minor, lot_minor))
-        left_minor -= wanted_minor
+        wanted_minor = admitted.quantities_minor(level)
+        if sum(wanted_minor) > left_minor:
+            shares_minor = _share_out(wanted_minor, left_minor, terms.lot_minor)
+            return _Served(filled, list(zip(level, shares_minor, strict=True)))
+        left_minor -= sum(wanted_minor)
         filled += level
     return _Served(filled, [])
 
 
-def _share_out(level: Sequence[_Offer], left_minor: int, lot_minor: int) -> list[_Offer]:
+def _share_out(wanted_minor: Sequence[int], left_minor: int, lot_minor: int) -> list[int]:
     # Less is left than the level wants, so every floor is at least a lot under its bid and the
     # lots left over are fewer than the bids: one each in the order drawn hands out all of them.
-    wanted_lots = sum(quantity_minor for _, quantity_minor in level) // lot_minor
+    wanted_lots = sum(wanted_minor) // lot_minor
     left_lots = left_minor // lot_minor
-    lots = [quantity_minor // lot_minor * left_lots // wanted_lots for _, quantity_minor in level]
+    lots = [wanted // lot_minor * left_lots // wanted_lots for wanted in wanted_minor]
     over = left_lots - sum(lots)
-    return [
-        (bid, (share + (place < over)) * lot_minor)
-        for place, ((bid, _), share) in enumerate(zip(level, lots, strict=True))
-    ]
+    return [(share + (place < over)) * lot_minor for place, share in enumerate(lots)]
 
 
-def _award(terms: Terms, served: _Served) -> tuple[list[Award], int | None]:
+def _award(terms: Terms, admitted: _Admitted, served: _Served) -> tuple[list[Award], int | None]:
     """Awards in the order served, and the one price of all if there is one."""
-    won = [*served.filled, *((bid, part_minor) for bid, part_minor in served.short if part_minor)]
+    won = [(bid, quantity_minor) for bid, quantity_minor in served.short if quantity_minor]
     price_fen = _price(terms, served, won)
     scale = terms.unit.scale
+    winners = [*served.filled, *(bid for bid, _ in won)]
+    prices = [bid.price_fen for bid in winners] if price_fen is None else repeat(price_fen)
+    quantities = admitted.quantities_minor(served.filled) + [part_minor for _, part_minor in won]
+    awards = [
+        Award(bid.bid_id, quantity_minor, price, half_up(price * quantity_minor, scale))
+        for bid, quantity_minor, price in zip(winners, quantities, prices, strict=False)
+    ]
+    return awards, price_fen
 
-    def award(bid: Bid, quantity_minor: int) -> Award:
-        price = bid.price_fen if price_fen is None else price_fen
-        return Award(bid.bid_id, quantity_minor, price, half_up(price * quantity_minor, scale))
 
-    return [award(bid, quantity_minor) for bid, quantity_minor in won], price_fen
-
-
-def _price(terms: Terms, served: _Served, won: Sequence[_Offer]) -> int | None:
+def _price(terms: Terms, served: _Served, won: Sequence[tuple[Bid, int]]) -> int | None:
     if terms.price_rule == "PAY_AS_BID":
         return None
     if terms.price_rule == "HIGHEST_REJECTED":
         return served.short[0][0].price_fen if served.short else terms.floor_fen
-    return won[-1][0].price_fen if won else None
+    last = won[-1][0] if won else served.filled[-1] if served.filled else None
+    return last.price_fen if last else None
