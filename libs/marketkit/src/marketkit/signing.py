@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
@@ -68,11 +69,11 @@ class Signer:
     def read(cls, path: Path) -> "Signer":
         return cls(Ed25519PrivateKey.from_private_bytes(unb64(path.read_text("ascii").strip())))
 
-    @property
+    @cached_property
     def public(self) -> bytes:
         return self.private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
 
-    @property
+    @cached_property
     def kid(self) -> str:
         return key_id(self.public)
 
