@@ -2,10 +2,15 @@
 
 import sys
 
-from bench import bids, clearing, holds
+from bench import bids, clearing, growth, holds
 from bench.figures import table
 
-MEASURES = {"clearing": clearing.measure, "bids": bids.measure, "holds": holds.measure}
+MEASURES = {
+    "clearing": clearing.measure,
+    "bids": bids.measure,
+    "holds": holds.measure,
+    "growth": growth.measure,
+}
 
 
 def main(asked: list[str]) -> None:
