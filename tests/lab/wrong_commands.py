@@ -37,12 +37,12 @@ COMMIT_AFTER_ANSWER = (
 NO_DEDUPE = (
     Edit(
         "marketkit.batch",
-        "    stored = await _stored(session, {(one.principal, one.key) for one in commands})\n",
+        "    stored = await stored_answers(session, {(one.principal, one.key) for one in commands})\n",
         "    stored: dict[Place, StoredAnswer] = {}\n",
     ),
     Edit(
         "marketkit.batch",
-        "        stored |= await _stored(session, fresh.keys())\n",
+        "        stored |= await stored_answers(session, fresh.keys())\n",
         "",
     ),
     Edit(
@@ -52,8 +52,8 @@ NO_DEDUPE = (
     ),
     Edit(
         "marketkit.batch",
-        "from sqlalchemy import LargeBinary\n",
-        "from sqlalchemy import LargeBinary\n"
+        "from pydantic import BaseModel\n",
+        "from pydantic import BaseModel\n"
         "from sqlalchemy.dialects.postgresql import insert as upsert\n",
     ),
 )
@@ -76,7 +76,7 @@ KEY_OUTSIDE = (
                         await asyncio.sleep(0.05)
                         from sqlalchemy.dialects.postgresql import insert as upsert
 
-                        from marketkit.batch import StoredAnswer
+                        from marketkit.answers import StoredAnswer
 
                         async with self.transaction(role, scope=scope, actor=actor) as session:
                             await session.exec(

@@ -14,6 +14,7 @@ from sqlalchemy import (
     CheckConstraint,
     CursorResult,
     DateTime,
+    Dialect,
     Interval,
     MetaData,
     SmallInteger,
@@ -45,7 +46,7 @@ NAMING = {
 Minor: Any = BigInteger
 UtcInstant: Any = DateTime(timezone=True)
 
-_DIALECT = postgresql.dialect()
+_DIALECT: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's own
 # A frozen process must lose its locks before those who wait for them give up (idle < lock).
 _TIMEOUTS = {
     "timezone": "UTC",
