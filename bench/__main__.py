@@ -2,10 +2,15 @@
 
 import sys
 
-from bench import bids, clearing, holds
+from bench import bids, clearing, holds, projection
 from bench.figures import table
 
-MEASURES = {"clearing": clearing.measure, "bids": bids.measure, "holds": holds.measure}
+MEASURES = {
+    "clearing": clearing.measure,
+    "bids": bids.measure,
+    "holds": holds.measure,
+    "projection": projection.measure,
+}
 
 
 def main(asked: list[str]) -> None:

@@ -71,22 +71,22 @@ class Site:
 
     def service(self, package: str, role: str, url: str, **settings: str) -> "Ports":
         """One process of a service, ready to serve."""
-        ports = Ports(*free_ports(2))
+        api, inner = free_ports(2)
         environment = {
             "ENV": "test",
             "DATABASE_URL": url,
             "KAFKA_SERVERS": "127.0.0.1:1",
-            "API_PORT": str(ports.api),
-            "INNER_PORT": str(ports.inner),
+            "API_PORT": str(api),
+            "INNER_PORT": str(inner),
             "KEYS_DIR": str(self.keys.of(package)),
         } | settings
-        self.start(
+        process = self.start(
             f"{package}-{role}",
             [sys.executable, "-m", package, "--role", role],
             {f"YAOSU_{name}": value for name, value in environment.items()},
         )
-        until_answers(f"http://127.0.0.1:{ports.inner}/readyz")
-        return ports
+        until_answers(f"http://127.0.0.1:{inner}/readyz")
+        return Ports(api, inner, process.pid)
 
     def start(
         self, name: str, program: Sequence[str], environment: Mapping[str, str] | None = None
@@ -104,8 +104,11 @@ class Site:
 
 @dataclass(frozen=True)
 class Ports:
+    """Where a process answers, and which it is."""
+
     api: int
     inner: int
+    pid: int
 
 
 @contextmanager

@@ -1,0 +1,179 @@
+"""What a made-up town tells: real facts with movements, through the product's outbox and log."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, timedelta
+from itertools import islice
+from typing import Any
+
+import psycopg
+from sqlalchemy.engine import make_url
+
+from builders import NOON, a_project_code, a_uscc
+from contracts.energy import PledgeRegistered, PledgeReleased, QuotaAssigned
+from contracts.holdings import AccountOpened, LotCreated, QuotaIssued
+from marketkit.checkpoint import sign_checkpoint
+from marketkit.codes import CITY
+from marketkit.db import Database, Session
+from marketkit.movements import Leg, Movement
+from marketkit.outbox import PARTITIONS, SEQUENCE_BATCH, Placed, Telling, placed, sequence, tell_all
+
+PROJECTS = 600
+COUNTIES = ("370502", "370503", "370505", "370522", "370523")
+POOL, ISSUANCE = f"city:{CITY}", "issuance:ENERGY"
+CHECKPOINT_EVERY = 50_000
+# What a rebuild leaves, whole: every table these facts reach.
+TABLES = ("board_account", "board_lot", "change", "holding")
+
+
+def tellings(count: int) -> Iterator[Telling]:
+    """The first `count` of them: accounts first, then issues, assignments and pledges."""
+    return islice(_all(), count)
+
+
+def _all() -> Iterator[Telling]:
+    made = _opened()
+    for number, telling in enumerate(made):
+        yield _at(telling, number)
+    number = 1 + PROJECTS + 1
+    while True:
+        for telling in _round(number // 8):
+            yield _at(telling, number)
+            number += 1
+
+
+def _at(telling: Telling, number: int) -> Telling:
+    return telling._replace(
+        at=NOON + timedelta(milliseconds=number), actor="officer", region_code=CITY,
+        policy_version="2022-01-01+3f9a1c2e",
+    )  # fmt: skip
+
+
+def account(number: int) -> str:
+    return f"enterprise:{a_uscc(number)}:{a_project_code(number)}"
+
+
+def _opened() -> Iterator[Telling]:
+    for name, kind in ((ISSUANCE, "ISSUANCE"), (POOL, "CITY")):
+        yield Telling(AccountOpened(account=name, owner_kind=kind, region_code=CITY), name)
+    for number in range(PROJECTS):
+        name = account(number)
+        yield Telling(
+            AccountOpened(
+                account=name,
+                owner_kind="ENTERPRISE",
+                region_code=COUNTIES[number % len(COUNTIES)],
+                uscc=a_uscc(number),
+                project_code=a_project_code(number),
+            ),
+            name,
+        )
+
+
+def _moved(account: str, lot: str, posted: int, held: int = 0) -> Movement:
+    return Movement.of(Leg(account, "ENERGY", lot, posted, held))
+
+
+def _round(number: int) -> Iterator[Telling]:
+    """A lot and its issue, two assignments out of the pool, two pledges and their releases."""
+    lot = f"lot-{number:08d}"
+    yield from _issue(number, lot)
+    for one in (2 * number, 2 * number + 1):
+        to = account(one % PROJECTS)
+        moved = [_moved(POOL, lot, -12_345), _moved(to, lot, 12_345)]
+        said = {"account": to, "quantity_tce": "12.345", "movements": moved}
+        yield Telling(QuotaAssigned.model_validate(said), to)
+    for one in (2 * number, 2 * number + 1):
+        yield from _pledge(one, lot)
+
+
+def _issue(number: int, lot: str) -> Iterator[Telling]:
+    paper = f"东发改〔2022〕{number}号"
+    day = date(2022, 6, 1)
+    yield Telling(
+        LotCreated(
+            lot=lot, asset="ENERGY", article="art. 3", document_no=paper, origin_kind="POOL",
+            origin_id="pool", origin_region_code=CITY, effective_on=day, is_dual_high_barred=False,
+            is_locally_usable=True, needs_city_consent=False,
+        ),
+        lot,
+    )  # fmt: skip
+    moved = [_moved(ISSUANCE, lot, -50_000), _moved(POOL, lot, 50_000)]
+    yield Telling(
+        QuotaIssued(account=POOL, asset="ENERGY", quantity="50.000", document_no=paper,
+                    effective_on=day, movements=moved),
+        lot,
+    )  # fmt: skip
+
+
+def _pledge(number: int, lot: str) -> Iterator[Telling]:
+    holder = account(number % PROJECTS)
+    said: dict[str, Any] = {
+        "account": holder,
+        "creditor_uscc": a_uscc(PROJECTS),
+        "asset": "ENERGY",
+        "document_no": f"质押〔2022〕{number}号",
+        "effective_on": date(2022, 6, 1),
+    }
+    key = f"pledge-{number:08d}"
+    held, freed = [_moved(holder, lot, 0, 10_000)], [_moved(holder, lot, 0, -4_000)]
+    yield Telling(PledgeRegistered(**said, quantity="10.000", movements=held), key)
+    yield Telling(PledgeReleased(**said, quantity="4.000", remaining="6.000", movements=freed), key)
+
+
+async def tell(house: Database, count: int, after: int = 0) -> None:
+    """Tell, sequence and seal by checkpoints what comes after the first `after`."""
+    waiting = islice(tellings(count), after, None)
+    told = after
+    while batch := list(islice(waiting, SEQUENCE_BATCH)):
+
+        async def work(session: Session, batch: Sequence[Telling] = batch) -> None:
+            await tell_all(session, batch)
+            await sequence(session)
+
+        await house.run(work, "worker")
+        told += len(batch)
+        if told % CHECKPOINT_EVERY < len(batch) or told == count:
+            await house.run(sign_checkpoint, "worker")
+
+
+async def log_of(house: Database) -> list[Placed]:
+    """The whole log, each partition in its order, the partitions by turns."""
+    ranges: list[Placed] = []
+    first = dict.fromkeys(range(PARTITIONS), 1)
+    while first:
+        for number in list(first):
+            start = first[number]
+            found = await house.run(lambda s, n=number, f=start: placed(s, n, f, 500), "worker")  # type: ignore[misc]  # a lambda's defaults have no types
+            ranges += found
+            first[number] += len(found)
+            if not found:
+                del first[number]
+    return ranges
+
+
+def superuser(url: str) -> "psycopg.Connection[Any]":
+    target = make_url(url).set(drivername="postgresql", username="postgres")
+    return psycopg.connect(target.render_as_string(hide_password=False), autocommit=True)
+
+
+def digests(url: str) -> dict[str, str]:
+    """By table, SHA-256 of its rows as text, in order."""
+    with superuser(url) as connection:
+        return {
+            table: _digest(
+                row[0]
+                for row in connection.execute(
+                    f'SELECT to_jsonb(t)::text COLLATE "C" AS said FROM projection.{table} t '
+                    "ORDER BY said".encode()
+                )
+            )
+            for table in TABLES
+        }
+
+
+def _digest(lines: Iterable[str]) -> str:
+    found = hashlib.sha256()
+    for line in lines:
+        found.update(line.encode() + b"\n")
+    return found.hexdigest()
