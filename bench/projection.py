@@ -14,13 +14,12 @@ from collections.abc import Sequence
 from statistics import median
 
 import httpx
+from confluent_kafka import Producer
 
 from bench import expected, town
 from bench.figures import Figure
 from bench.site import Site, done, site
 from kafka_node import KafkaNode
-from marketkit.db import Database
-from marketkit.kafka import producing
 from marketkit.outbox import PARTITIONS, Placed
 from marketkit.signing import unb64
 from yaosu.broker import read_topics
@@ -29,26 +28,22 @@ EVENTS = 40_000
 ROUNDS = 3
 LISTENS_AFTER_S = 2
 TOPIC = "yaosu.energy.v1"
-AT_ONCE = 1_000
 POSITIONS = b"SELECT count(*), sum(sequence) FROM position"
 
 
-async def told(house: Database, count: int) -> list[Placed]:
-    await town.tell(house, count)
-    return await log(house)
-
-
-async def log(house: Database) -> list[Placed]:
-    found = await town.log_of(house)
-    await house.close()
-    return found
-
-
-async def sent(servers: str, mac_key: bytes, events: Sequence[Placed]) -> None:
-    """All on the wire, as the relay sends it."""
-    async with producing(servers, TOPIC, mac_key) as wire:
-        for first in range(0, len(events), AT_ONCE):
-            assert await wire.send(events[first : first + AT_ONCE]) == []
+def sent(servers: str, mac_key: bytes, events: Sequence[Placed]) -> None:
+    """All on the wire, with what the relay puts beside each."""
+    producer = Producer({"bootstrap.servers": servers, "acks": "all", "log_level": 3})
+    for event in events:
+        headers = [
+            ("epoch", str(event.epoch).encode()),
+            ("sequence", str(event.sequence).encode()),
+            ("chain", event.chain),
+            ("mac", event.mac(mac_key)),
+            ("content-type", b"application/cloudevents+json"),
+        ]
+        producer.produce(TOPIC, event.event, partition=event.partition, headers=headers)
+    assert producer.flush(30) == 0
 
 
 class Reading:
@@ -64,6 +59,7 @@ class Reading:
         self.pid = here.service(
             "gateway", "worker", self.url, KAFKA_SERVERS=servers, UPSTREAMS=upstreams
         ).pid
+        self.events: Sequence[Placed] = ()
         self.until(0)
         time.sleep(LISTENS_AFTER_S)
 
@@ -80,13 +76,25 @@ class Reading:
         return int(sum(map(float, found)))
 
 
+async def told(reading: Reading, servers: str, mac_key: bytes, count: int) -> list[Placed]:
+    """Let a standing reader find so many events, in the owner's log and on the wire, at once."""
+    async with reading.owner.transaction("worker") as session:
+        await town.tell_in(session, count)
+        events = [event async for event in town.log_of(session)]
+        os.kill(reading.pid, signal.SIGSTOP)
+    sent(servers, mac_key, events)
+    return events
+
+
 def read(here: Site, node: KafkaNode, count: int) -> tuple[Reading, float]:
     """Let a reader catch up with so many events on the wire; how many it applied a second."""
     reading = Reading(here, node.servers)
     mac_key = unb64((here.keys.of("gateway") / "mac.key").read_text("ascii").strip())
-    os.kill(reading.pid, signal.SIGSTOP)
-    events = done(told(reading.owner, count))
-    done(sent(node.servers, mac_key, events))
+    reading.events = done(told(reading, node.servers, mac_key, count))
+    import psutil
+
+    c = psutil.Process(reading.pid).cpu_times()
+    reading.cpu0 = c.user + c.system
     os.kill(reading.pid, signal.SIGCONT)
     began = time.perf_counter()
     reading.until(count)
@@ -115,7 +123,7 @@ def measure(count: int = EVENTS) -> list[Figure]:
         plain_url, plain = read_by_peer(here, node, count)
         rates, fetches = [per_second], first.fetched()
         wanted = here.database("gateway")
-        expected.copied(wanted, expected.folded(done(log(first.owner))))
+        expected.copied(wanted, expected.folded(first.events))
         right = town.digests(wanted)
         assert town.digests(plain_url) == town.digests(first.url) == right
         for _ in range(ROUNDS - 1):

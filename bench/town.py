@@ -1,7 +1,7 @@
 """What a made-up town tells: real facts with movements, through the product's outbox and log."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator
 from datetime import date, timedelta
 from itertools import islice
 from typing import Any
@@ -14,7 +14,7 @@ from contracts.energy import PledgeRegistered, PledgeReleased, QuotaAssigned
 from contracts.holdings import AccountOpened, LotCreated, QuotaIssued
 from marketkit.checkpoint import sign_checkpoint
 from marketkit.codes import CITY
-from marketkit.db import Database, Session
+from marketkit.db import Session
 from marketkit.movements import Leg, Movement
 from marketkit.outbox import PARTITIONS, SEQUENCE_BATCH, Placed, Telling, placed, sequence, tell_all
 
@@ -121,35 +121,32 @@ def _pledge(number: int, lot: str) -> Iterator[Telling]:
     yield Telling(PledgeReleased(**said, quantity="4.000", remaining="6.000", movements=freed), key)
 
 
-async def tell(house: Database, count: int, after: int = 0) -> None:
-    """Tell, sequence and seal by checkpoints what comes after the first `after`."""
+async def tell_in(session: Session, count: int, after: int = 0) -> None:
+    """Tell and sequence what comes after the first `after`, sealed by checkpoints now and then."""
     waiting = islice(tellings(count), after, None)
     told = after
     while batch := list(islice(waiting, SEQUENCE_BATCH)):
-
-        async def work(session: Session, batch: Sequence[Telling] = batch) -> None:
-            await tell_all(session, batch)
-            await sequence(session)
-
-        await house.run(work, "worker")
+        await tell_all(session, batch)
+        await sequence(session)
         told += len(batch)
         if told % CHECKPOINT_EVERY < len(batch) or told == count:
-            await house.run(sign_checkpoint, "worker")
+            await sign_checkpoint(session)
+        # What is written need not be remembered.
+        session.expunge_all()
 
 
-async def log_of(house: Database) -> list[Placed]:
-    """The whole log, each partition in its order, the partitions by turns."""
-    ranges: list[Placed] = []
+async def log_of(session: Session) -> AsyncIterator[Placed]:
+    """The whole log, a range of each partition by turns."""
     first = dict.fromkeys(range(PARTITIONS), 1)
     while first:
         for number in list(first):
-            start = first[number]
-            found = await house.run(lambda s, n=number, f=start: placed(s, n, f, 500), "worker")  # type: ignore[misc]  # a lambda's defaults have no types
-            ranges += found
+            found = await placed(session, number, first[number], SEQUENCE_BATCH)
+            session.expunge_all()
             first[number] += len(found)
             if not found:
                 del first[number]
-    return ranges
+            for event in found:
+                yield event
 
 
 def superuser(url: str) -> "psycopg.Connection[Any]":
