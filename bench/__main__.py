@@ -2,7 +2,7 @@
 
 import sys
 
-from bench import bids, clearing, holds, projection
+from bench import bids, clearing, holds, latency, memory, projection, rebuild
 from bench.figures import table
 
 MEASURES = {
@@ -10,6 +10,9 @@ MEASURES = {
     "bids": bids.measure,
     "holds": holds.measure,
     "projection": projection.measure,
+    "latency": latency.measure,
+    "memory": memory.measure,
+    "rebuild": rebuild.measure,
 }
 
 

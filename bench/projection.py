@@ -18,7 +18,7 @@ from confluent_kafka import Producer
 
 from bench import expected, town
 from bench.figures import Figure
-from bench.site import Site, done, site
+from bench.site import Site, site
 from kafka_node import KafkaNode
 from marketkit.outbox import PARTITIONS, Placed
 from marketkit.signing import unb64
@@ -35,7 +35,7 @@ def sent(servers: str, mac_key: bytes, events: Sequence[Placed]) -> None:
     """All on the wire, with what the relay puts beside each."""
     producer = Producer({"bootstrap.servers": servers, "acks": "all", "log_level": 3})
     for event in events:
-        headers = [
+        headers: list[tuple[str, str | bytes | None]] = [
             ("epoch", str(event.epoch).encode()),
             ("sequence", str(event.sequence).encode()),
             ("chain", event.chain),
@@ -49,8 +49,7 @@ def sent(servers: str, mac_key: bytes, events: Sequence[Placed]) -> None:
 class Reading:
     """The gateway's worker beside the owner of the log it reads; it may be made to stand still."""
 
-    def __init__(self, here: Site, servers: str) -> None:
-        owner_url = here.database("energy_trade")
+    def __init__(self, here: Site, servers: str, owner_url: str) -> None:
         self.owner = here.house("energy_trade", owner_url)
         self.url = here.database("gateway")
         self.inner = here.service("energy_trade", "api", owner_url).inner
@@ -60,8 +59,6 @@ class Reading:
             "gateway", "worker", self.url, KAFKA_SERVERS=servers, UPSTREAMS=upstreams
         ).pid
         self.events: Sequence[Placed] = ()
-        self.until(0)
-        time.sleep(LISTENS_AFTER_S)
 
     def until(self, count: int) -> None:
         """Return once so many events are applied."""
@@ -76,21 +73,19 @@ class Reading:
         return int(sum(map(float, found)))
 
 
-async def told(reading: Reading, servers: str, mac_key: bytes, count: int) -> list[Placed]:
-    """Let a standing reader find so many events, in the owner's log and on the wire, at once."""
-    async with reading.owner.transaction("worker") as session:
-        await town.tell_in(session, count)
-        events = [event async for event in town.log_of(session)]
-        os.kill(reading.pid, signal.SIGSTOP)
-    sent(servers, mac_key, events)
-    return events
-
-
 def read(here: Site, node: KafkaNode, count: int) -> tuple[Reading, float]:
     """Let a reader catch up with so many events on the wire; how many it applied a second."""
-    reading = Reading(here, node.servers)
+    reading = Reading(here, node.servers, here.database("energy_trade"))
     mac_key = unb64((here.keys.of("gateway") / "mac.key").read_text("ascii").strip())
-    reading.events = done(told(reading, node.servers, mac_key, count))
+    log = town.Log(reading.owner)
+    reading.until(0)
+    time.sleep(LISTENS_AFTER_S)
+    told = [log.placed(telling) for telling in town.tellings(count)]
+    reading.events = [event for _, event in told]
+    # It stands still while log and wire are filled, so that it finds all at once.
+    os.kill(reading.pid, signal.SIGSTOP)
+    log.write(told)
+    sent(node.servers, mac_key, reading.events)
     import psutil
 
     c = psutil.Process(reading.pid).cpu_times()

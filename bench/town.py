@@ -1,7 +1,8 @@
 """What a made-up town tells: real facts with movements, through the product's outbox and log."""
 
 import hashlib
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import islice
 from typing import Any
@@ -14,14 +15,16 @@ from contracts.energy import PledgeRegistered, PledgeReleased, QuotaAssigned
 from contracts.holdings import AccountOpened, LotCreated, QuotaIssued
 from marketkit.checkpoint import sign_checkpoint
 from marketkit.codes import CITY
-from marketkit.db import Session
+from marketkit.db import Database
 from marketkit.movements import Leg, Movement
-from marketkit.outbox import PARTITIONS, SEQUENCE_BATCH, Placed, Telling, placed, sequence, tell_all
+from marketkit.outbox import PARTITIONS, Placed, Telling, event_of, stored
+from marketkit.signing import ZERO, chain_after, partition_of
 
 PROJECTS = 600
 COUNTIES = ("370502", "370503", "370505", "370522", "370523")
 POOL, ISSUANCE = f"city:{CITY}", "issuance:ENERGY"
-CHECKPOINT_EVERY = 50_000
+COPY_LOG = b"COPY log (partition, sequence, key, chain, event) FROM STDIN"
+RAISE = b"UPDATE partition_head SET sequence = %s, chain = %s WHERE partition = %s"
 # What a rebuild leaves, whole: every table these facts reach.
 TABLES = ("board_account", "board_lot", "change", "holding")
 
@@ -54,8 +57,9 @@ def account(number: int) -> str:
 
 
 def _opened() -> Iterator[Telling]:
-    for name, kind in ((ISSUANCE, "ISSUANCE"), (POOL, "CITY")):
-        yield Telling(AccountOpened(account=name, owner_kind=kind, region_code=CITY), name)
+    city = AccountOpened(account=POOL, owner_kind="CITY", region_code=CITY)
+    nobody = AccountOpened(account=ISSUANCE, owner_kind="ISSUANCE", region_code=CITY)
+    yield from (Telling(city, POOL), Telling(nobody, ISSUANCE))
     for number in range(PROJECTS):
         name = account(number)
         yield Telling(
@@ -70,7 +74,7 @@ def _opened() -> Iterator[Telling]:
         )
 
 
-def _moved(account: str, lot: str, posted: int, held: int = 0) -> Movement:
+def moved(account: str, lot: str, posted: int, held: int = 0) -> Movement:
     return Movement.of(Leg(account, "ENERGY", lot, posted, held))
 
 
@@ -80,8 +84,8 @@ def _round(number: int) -> Iterator[Telling]:
     yield from _issue(number, lot)
     for one in (2 * number, 2 * number + 1):
         to = account(one % PROJECTS)
-        moved = [_moved(POOL, lot, -12_345), _moved(to, lot, 12_345)]
-        said = {"account": to, "quantity_tce": "12.345", "movements": moved}
+        legs = [moved(POOL, lot, -12_345), moved(to, lot, 12_345)]
+        said = {"account": to, "quantity_tce": "12.345", "movements": legs}
         yield Telling(QuotaAssigned.model_validate(said), to)
     for one in (2 * number, 2 * number + 1):
         yield from _pledge(one, lot)
@@ -98,10 +102,10 @@ def _issue(number: int, lot: str) -> Iterator[Telling]:
         ),
         lot,
     )  # fmt: skip
-    moved = [_moved(ISSUANCE, lot, -50_000), _moved(POOL, lot, 50_000)]
+    legs = [moved(ISSUANCE, lot, -50_000), moved(POOL, lot, 50_000)]
     yield Telling(
         QuotaIssued(account=POOL, asset="ENERGY", quantity="50.000", document_no=paper,
-                    effective_on=day, movements=moved),
+                    effective_on=day, movements=legs),
         lot,
     )  # fmt: skip
 
@@ -116,37 +120,41 @@ def _pledge(number: int, lot: str) -> Iterator[Telling]:
         "effective_on": date(2022, 6, 1),
     }
     key = f"pledge-{number:08d}"
-    held, freed = [_moved(holder, lot, 0, 10_000)], [_moved(holder, lot, 0, -4_000)]
+    held, freed = [moved(holder, lot, 0, 10_000)], [moved(holder, lot, 0, -4_000)]
     yield Telling(PledgeRegistered(**said, quantity="10.000", movements=held), key)
     yield Telling(PledgeReleased(**said, quantity="4.000", remaining="6.000", movements=freed), key)
 
 
-async def tell_in(session: Session, count: int, after: int = 0) -> None:
-    """Tell and sequence what comes after the first `after`, sealed by checkpoints now and then."""
-    waiting = islice(tellings(count), after, None)
-    told = after
-    while batch := list(islice(waiting, SEQUENCE_BATCH)):
-        await tell_all(session, batch)
-        await sequence(session)
-        told += len(batch)
-        if told % CHECKPOINT_EVERY < len(batch) or told == count:
-            await sign_checkpoint(session)
-        # What is written need not be remembered.
-        session.expunge_all()
+@dataclass
+class Log:
+    """A source's log written at once: its places and chains as its sequencer would give them."""
 
+    owner: Database
+    heads: dict[int, tuple[int, bytes]] = field(
+        default_factory=lambda: dict.fromkeys(range(PARTITIONS), (0, ZERO))
+    )
 
-async def log_of(session: Session) -> AsyncIterator[Placed]:
-    """The whole log, a range of each partition by turns."""
-    first = dict.fromkeys(range(PARTITIONS), 1)
-    while first:
-        for number in list(first):
-            found = await placed(session, number, first[number], SEQUENCE_BATCH)
-            session.expunge_all()
-            first[number] += len(found)
-            if not found:
-                del first[number]
-            for event in found:
-                yield event
+    def placed(self, telling: Telling) -> tuple[str, Placed]:
+        """The fact in the next place of its key's partition, and the key."""
+        event = stored(event_of(self.owner, telling, telling.at, "officer"))
+        partition = partition_of(telling.key, PARTITIONS)
+        sequence, chain = self.heads[partition]
+        sequence, chain = sequence + 1, chain_after(chain, event)
+        self.heads[partition] = sequence, chain
+        return telling.key, Placed(self.owner.source, partition, 1, sequence, chain, event)
+
+    def write(self, events: Iterable[tuple[str, Placed]]) -> None:
+        """COPY them into the log, and raise the heads behind them."""
+        with superuser(self.owner.url) as connection, connection.transaction():
+            with connection.cursor() as cursor, cursor.copy(COPY_LOG) as copy:
+                for key, one in events:
+                    copy.write_row((one.partition, one.sequence, key, one.chain, one.event))
+            for partition, (sequence, chain) in self.heads.items():
+                connection.execute(RAISE, (sequence, chain, partition))
+
+    async def seal(self) -> None:
+        await self.owner.run(sign_checkpoint, "worker")
+        await self.owner.close()
 
 
 def superuser(url: str) -> "psycopg.Connection[Any]":
