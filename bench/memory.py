@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from bench.site import free_ports, source_of
 from contracts.holdings import AccountOpened
 from marketkit.db import Database
 from marketkit.outbox import tell_all
-from yaosu.keys import make_keys
+from yaosu.keys import Keys
 from yaosu.postgres import Postgres
 from yaosu.processes import launched
 
@@ -36,7 +36,8 @@ START_S_MAX = 20
 MINUTES = 10
 SETTLED_S = 10
 READY, STAYS = "全部就绪", "按 Ctrl-C 停止"
-LOOKS = ("/", "/holdings", "/v1/board/holdings", "/v1/board/sales")
+PER_SECOND = 100
+LOOKS = ("/", "/announcements", "/v1/board/holdings", "/v1/board/sales")
 KINDS = {"-m yaosu.broker": "broker", "postgres": "PostgreSQL", "--role all": "services"}
 
 
@@ -53,9 +54,10 @@ class Up:
         found: Counter[str] = Counter()
         top = psutil.Process(self.process.pid)
         for one in [top, *top.children(recursive=True)]:
-            line = " ".join(one.cmdline())
-            kind = next((name for mark, name in KINDS.items() if mark in line), "supervisor")
-            found[kind] += one.memory_full_info().pss
+            # A server's helpers come and go.
+            with suppress(psutil.NoSuchProcess):
+                line, pss = " ".join(one.cmdline()), one.memory_full_info().pss
+                found[next((n for mark, n in KINDS.items() if mark in line), "supervisor")] += pss
         return found
 
 
@@ -63,7 +65,7 @@ class Up:
 def up(data_dir: Path) -> Iterator[Up]:
     """`yaosu up` on a directory until the block ends; its demonstration is over by then."""
     (port,) = free_ports(1)
-    program = [Path(sys.executable).with_name("yaosu"), "up"]
+    program: list[str | Path] = [Path(sys.executable).with_name("yaosu"), "up"]
     began_s = time.monotonic()
     process = subprocess.Popen(
         launched([*program, "--port", str(port), "--data-dir", data_dir], signal.SIGINT),
@@ -91,7 +93,7 @@ def _until(process: "subprocess.Popen[str]", said: str) -> None:
 
 async def load(data_dir: Path, url: str, seconds: int) -> None:
     """Facts at a steady rate, an open page, and people who look at pages and board."""
-    keys = make_keys(data_dir / "keys", {"energy": source_of("energy_trade")})
+    keys = Keys(data_dir / "keys")
     address = Postgres(data_dir / "postgres").url("yaosu_energy", "yaosu_app")
     house = Database(address, source_of("energy_trade"), "energy", keys.signer("energy"))
     facts = [one for one in town.tellings(town.PROJECTS + 2) if type(one.fact) is AccountOpened]
@@ -100,7 +102,7 @@ async def load(data_dir: Path, url: str, seconds: int) -> None:
         seen = latency.Seen()
         looking = [asyncio.create_task(latency.watch(client, seen))]
         looking.append(asyncio.create_task(_look(client)))
-        await latency.tell(house, seen, seconds * latency.PER_SECOND, is_warm=False)
+        await latency.tell(house, seen, seconds * PER_SECOND, PER_SECOND)
         for task in looking:
             assert not task.done()
             task.cancel()
@@ -132,7 +134,7 @@ def measure(minutes: float = float(os.environ.get("BENCH_MINUTES", MINUTES))) ->
         with up(data_dir) as second:
             start_s = second.start_s
     work = f"PSS of the whole embedded house, idle; after {minutes:g} min of "
-    work += f"{latency.PER_SECOND} events/s and people looking"
+    work += f"{PER_SECOND} events/s and people looking"
     most = max(idle.total(), loaded.total()) / MB
     return [
         Figure(work, f"{said(idle)}; {said(loaded)}", "", "", f"≤ {MB_MAX} MB", most <= MB_MAX),

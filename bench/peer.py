@@ -14,7 +14,8 @@ from datetime import datetime
 from typing import Any
 
 from faststream import AckPolicy
-from faststream.kafka import KafkaBroker, KafkaMessage
+from faststream.kafka import KafkaBroker
+from faststream.kafka.annotations import KafkaMessage
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
@@ -23,7 +24,7 @@ from marketkit.facts import Fact
 from marketkit.movements import Movement
 
 SERVERS, COUNT = sys.argv[1], int(sys.argv[2])
-TOPIC, SOURCE, MARKET = "yaosu.energy.v1", "/370500/energy-trade", "energy"
+TOPIC, SOURCE, MARKET = "peer.energy.v1", "/370500/energy-trade", "energy"
 ENGINE = create_async_engine(os.environ["BENCH_DATABASE_URL"], pool_size=2)
 FACTS: dict[str, type[Fact]] = {
     fact.type_in(MARKET): fact

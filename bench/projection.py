@@ -10,7 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from statistics import median
 
 import httpx
@@ -24,10 +25,10 @@ from marketkit.outbox import PARTITIONS, Placed
 from marketkit.signing import unb64
 from yaosu.broker import read_topics
 
-EVENTS = 40_000
-ROUNDS = 3
+EVENTS = 20_000
+ROUNDS = 2
 LISTENS_AFTER_S = 2
-TOPIC = "yaosu.energy.v1"
+TOPIC, PEER_TOPIC = "yaosu.energy.v1", "peer.energy.v1"
 POSITIONS = b"SELECT count(*), sum(sequence) FROM position"
 
 
@@ -86,36 +87,53 @@ def read(here: Site, node: KafkaNode, count: int) -> tuple[Reading, float]:
     os.kill(reading.pid, signal.SIGSTOP)
     log.write(told)
     sent(node.servers, mac_key, reading.events)
-    import psutil
 
     c = psutil.Process(reading.pid).cpu_times()
-    reading.cpu0 = c.user + c.system
     os.kill(reading.pid, signal.SIGCONT)
     began = time.perf_counter()
     reading.until(count)
     return reading, count / (time.perf_counter() - began)
 
 
-def read_by_peer(here: Site, node: KafkaNode, count: int) -> tuple[str, float]:
+def sent_to_peer(servers: str, events: Sequence[Placed]) -> None:
+    """The same on a topic of the peer's own, which takes no header but text."""
+    producer = Producer({"bootstrap.servers": servers, "acks": "all", "log_level": 3})
+    for event in events:
+        place: list[tuple[str, str | bytes | None]] = [("sequence", str(event.sequence))]
+        producer.produce(PEER_TOPIC, event.event, partition=event.partition, headers=place)
+    assert producer.flush(30) == 0
+
+
+def read_by_peer(here: Site, node: KafkaNode, events: Sequence[Placed]) -> tuple[str, float]:
     """The same by the peer: its database, and how many it applied a second."""
     url = here.database("gateway")
+    sent_to_peer(node.servers, events)
     process = subprocess.run(
-        [sys.executable, "-m", "bench.peer", node.servers, str(count)],
+        [sys.executable, "-m", "bench.peer", node.servers, str(len(events))],
         env=os.environ | {"BENCH_DATABASE_URL": url.replace("yaosu_app@", "postgres@")},
         stdout=subprocess.PIPE,
         check=True,
         timeout=600,
     )
-    return url, count / float(process.stdout)
+    return url, len(events) / float(process.stdout)
+
+
+@contextmanager
+def kafka(here: Site) -> Iterator[KafkaNode]:
+    topics = read_topics()
+    wanted = topics.model_copy(update={"topics": [*topics.topics, PEER_TOPIC]})
+    node = KafkaNode(here.directory / "kafka", wanted)
+    try:
+        node.up()
+        yield node
+    finally:
+        node.down()
 
 
 def measure(count: int = EVENTS) -> list[Figure]:
-    with site() as here:
-        node = KafkaNode(here.directory / "kafka", read_topics())
-        here.ending.callback(node.down)
-        node.up()
+    with site() as here, kafka(here) as node:
         first, per_second = read(here, node, count)
-        plain_url, plain = read_by_peer(here, node, count)
+        plain_url, plain = read_by_peer(here, node, first.events)
         rates, fetches = [per_second], first.fetched()
         wanted = here.database("gateway")
         expected.copied(wanted, expected.folded(first.events))
