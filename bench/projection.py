@@ -87,8 +87,6 @@ def read(here: Site, node: KafkaNode, count: int) -> tuple[Reading, float]:
     os.kill(reading.pid, signal.SIGSTOP)
     log.write(told)
     sent(node.servers, mac_key, reading.events)
-
-    c = psutil.Process(reading.pid).cpu_times()
     os.kill(reading.pid, signal.SIGCONT)
     began = time.perf_counter()
     reading.until(count)

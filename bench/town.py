@@ -15,7 +15,7 @@ from contracts.energy import PledgeRegistered, PledgeReleased, QuotaAssigned
 from contracts.holdings import AccountOpened, LotCreated, QuotaIssued
 from marketkit.checkpoint import sign_checkpoint
 from marketkit.codes import CITY
-from marketkit.db import Database
+from marketkit.db import Database, Session
 from marketkit.movements import Leg, Movement
 from marketkit.outbox import PARTITIONS, Placed, Telling, event_of, stored
 from marketkit.signing import ZERO, chain_after, partition_of
@@ -134,9 +134,14 @@ class Log:
         default_factory=lambda: dict.fromkeys(range(PARTITIONS), (0, ZERO))
     )
 
+    def __post_init__(self) -> None:
+        # It says who speaks; nothing is asked of the database.
+        self.speaking = Session(self.owner.engine)
+        self.speaking.info.update(house=self.owner, actor="officer")
+
     def placed(self, telling: Telling) -> tuple[str, Placed]:
         """The fact in the next place of its key's partition, and the key."""
-        event = stored(event_of(self.owner, telling, telling.at, "officer"))
+        event = stored(event_of(self.speaking, telling, telling.at))
         partition = partition_of(telling.key, PARTITIONS)
         sequence, chain = self.heads[partition]
         sequence, chain = sequence + 1, chain_after(chain, event)

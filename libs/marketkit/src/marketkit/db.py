@@ -1,12 +1,11 @@
 """PostgreSQL: tables, the transaction, the instant, ids. Nothing else commits or asks the time."""
 
 import asyncio
-import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal, TypeVar
 
 from sqlalchemy import (
@@ -17,7 +16,6 @@ from sqlalchemy import (
     Interval,
     MetaData,
     SmallInteger,
-    inspect,
     text,
 )
 from sqlalchemy.exc import DBAPIError
@@ -190,35 +188,6 @@ class Database:
 async def sql(session: Session, statement: str, **parameters: Any) -> CursorResult[Any]:
     """One statement of plain SQL in the session's transaction."""
     return await (await session.connection()).execute(text(statement), parameters)
-
-
-async def insert_all(
-    session: Session, table: type[SQLModel], rows: Sequence[Mapping[str, Any]]
-) -> None:
-    """Insert rows of the same columns by one statement of one parameter, however many there are.
-
-    A driver's executemany sends and answers each apart. A column has a form in JSON: no bytes.
-    """
-    if rows:
-        name = str(inspect(table).local_table)
-        columns = ", ".join(rows[0])
-        await sql(
-            session,
-            f"INSERT INTO {name} ({columns}) "
-            f"SELECT {columns} FROM json_populate_recordset(NULL::{name}, CAST(:rows AS json))",
-            rows=as_json(rows),
-        )
-
-
-def as_json(rows: Sequence[Any]) -> str:
-    """Many values as one parameter: a driver looks at each element of an array by itself."""
-    return json.dumps(rows, ensure_ascii=False, default=_in_json)
-
-
-def _in_json(value: object) -> str:
-    if isinstance(value, date):
-        return value.isoformat()
-    raise TypeError(type(value).__name__)
 
 
 def house(session: Session) -> Database:

@@ -11,18 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import CheckConstraint, Identity, LargeBinary, SmallInteger, delete, insert
 from sqlmodel import Field, col, func, select
 
-from marketkit.db import (
-    Database,
-    House,
-    KitTable,
-    Minor,
-    Session,
-    actor,
-    house,
-    instant,
-    new_id,
-    sql,
-)
+from marketkit.db import House, KitTable, Minor, Session, actor, house, instant, new_id, sql
 from marketkit.facts import Fact
 from marketkit.signing import chain_after, partition_of, wire_mac
 
@@ -130,8 +119,7 @@ async def tell(
 async def tell_all(session: Session, tellings: Sequence[Telling]) -> list[str]:
     """Put facts in the outbox, in their order, by one statement; answer their event ids."""
     now = await instant(session) if any(one.at is None for one in tellings) else None
-    speaker, doer = house(session), actor(session)
-    events = [event_of(speaker, one, one.at or now, doer) for one in tellings]
+    events = [event_of(session, one, one.at or now) for one in tellings]
     rows = [
         {"key": one.key, "is_step": one.fact.is_step, "event": stored(event)}
         for one, event in zip(tellings, events, strict=True)
@@ -143,9 +131,9 @@ async def tell_all(session: Session, tellings: Sequence[Telling]) -> list[str]:
     return [event["id"] for event in events]
 
 
-def event_of(speaker: Database, telling: Telling, at: datetime | None, doer: str) -> dict[str, Any]:
-    """A fact in its envelope, by who speaks, at its instant."""
+def event_of(session: Session, telling: Telling, at: datetime | None) -> dict[str, Any]:
     assert at is not None
+    speaker = house(session)
     kind = telling.fact.type_in(speaker.market)
     event = {
         "specversion": "1.0",
@@ -157,7 +145,7 @@ def event_of(speaker: Database, telling: Telling, at: datetime | None, doer: str
         "datacontenttype": "application/json",
         "dataschema": f"/schemas/{kind}.json",
         "partitionkey": telling.key,
-        "actor": telling.actor or doer,
+        "actor": telling.actor or actor(session),
     }
     optional = {"regioncode": telling.region_code, "policyversion": telling.policy_version}
     event |= {name: value for name, value in optional.items() if value}
@@ -165,7 +153,6 @@ def event_of(speaker: Database, telling: Telling, at: datetime | None, doer: str
 
 
 def stored(event: dict[str, Any]) -> bytes:
-    """The one byte form of an event: kept, chained, sent, served and proved."""
     text = json.dumps(event, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return text.encode("utf-8")
 

@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from contracts import energy, holdings
 from gateway.holdings.tables import BoardAccount, BoardLot, Change
-from marketkit.db import Session, as_json, insert_all, sql
+from gateway.schema import as_json, insert_all
+from marketkit.db import Session, sql
 from marketkit.facts import Fact
 from marketkit.movements import Movement, fold
 from marketkit.reactions import Reactions, Told
