@@ -63,7 +63,7 @@ class Up:
 
 @contextmanager
 def up(data_dir: Path) -> Iterator[Up]:
-    """`yaosu up` on a directory until the block ends; its demonstration is over by then."""
+    """`yaosu up` on a directory until the block ends; it answers, and plays its demonstration."""
     (port,) = free_ports(1)
     program: list[str | Path] = [Path(sys.executable).with_name("yaosu"), "up"]
     began_s = time.monotonic()
@@ -74,21 +74,23 @@ def up(data_dir: Path) -> Iterator[Up]:
         text=True,
     )
     try:
-        _until(process, READY)
+        until(process, READY)
         start_s = time.monotonic() - began_s
-        _until(process, STAYS)
         yield Up(process, f"http://127.0.0.1:{port}", start_s)
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(60)
 
 
-def _until(process: "subprocess.Popen[str]", said: str) -> None:
+def until(process: "subprocess.Popen[str]", said: str) -> None:
+    """Read what it prints up to a line that says this."""
     assert process.stdout is not None
+    lines = []
     for line in process.stdout:
+        lines.append(line)
         if said in line:
             return
-    raise AssertionError(f"ended before it said {said}")
+    raise AssertionError(f"ended before it said {said}:\n{''.join(lines[-8:])}")
 
 
 async def load(data_dir: Path, url: str, seconds: int) -> None:
@@ -127,6 +129,7 @@ def measure(minutes: float = float(os.environ.get("BENCH_MINUTES", MINUTES))) ->
         Path(directory).chmod(0o755)
         data_dir = Path(directory) / "house"
         with up(data_dir) as first:
+            until(first.process, STAYS)
             time.sleep(SETTLED_S)
             idle = first.weight()
             asyncio.run(load(data_dir, first.url, int(minutes * 60)))

@@ -25,7 +25,7 @@ from marketkit.outbox import PARTITIONS, Placed
 from marketkit.signing import unb64
 from yaosu.broker import read_topics
 
-EVENTS = 20_000
+EVENTS = 10_000
 ROUNDS = 2
 LISTENS_AFTER_S = 2
 TOPIC, PEER_TOPIC = "yaosu.energy.v1", "peer.energy.v1"
