@@ -3,18 +3,18 @@
 A command's key, its effect and its answer are one transaction; a stored answer is for ever.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
 from urllib.parse import quote
 
 from pydantic import BaseModel
-from sqlalchemy import LargeBinary, insert
+from sqlalchemy import LargeBinary
 from sqlalchemy.exc import DBAPIError
-from sqlmodel import Field, col, or_, select
+from sqlmodel import Field
 
-from marketkit.db import KitTable, Session, UtcInstant, instant, sql, sqlstate
+from marketkit.db import KitTable, Session, UtcInstant, insert_all, instant, sql, sqlstate
 from marketkit.errors import DEFECTS, Busy, Conflict, Refusal, RuleBroken, problem
 from marketkit.logs import log
 from marketkit.signing import canonical
@@ -22,6 +22,9 @@ from marketkit.signing import canonical
 C = TypeVar("C")
 P = TypeVar("P")
 Verdict = BaseModel | Refusal
+
+# Who asks, and under which key.
+Place = tuple[str, str]
 
 COMMANDS_MAX = 256
 LATER = {"40P01", "55P03", "57014"}
@@ -95,29 +98,29 @@ async def execute(session: Session, commands: Sequence[Command[C]], hot: Hot[C, 
     a key twice in the list is one command with two answers.
     """
     assert len(commands) <= COMMANDS_MAX
-    answers: dict[tuple[str, str], Answer] = {}
-    fresh: dict[tuple[str, str], Command[C]] = {}
-    stored = await _stored(session, commands)
+    answers: dict[Place, Answer] = {}
+    fresh: dict[Place, Command[C]] = {}
+    stored = await _stored(session, {(one.principal, one.key) for one in commands})
     for command in commands:
         place = (command.principal, command.key)
-        if place in stored or place in fresh:
-            continue
-        if await _claim(session, place):
-            fresh[place] = command
-        else:
-            answers[place] = _answer_of(command, IdempotencyKeyInFlight(retry_after_s=1))
+        if place not in stored:
+            fresh.setdefault(place, command)
+    if fresh:
+        claimed = await _claimed(session, list(fresh))
+        for place in fresh.keys() - claimed:
+            answers[place] = _answer_of(fresh.pop(place), IdempotencyKeyInFlight(retry_after_s=1))
     if fresh:
         # A twin may have committed between the first look and the lock.
-        stored |= await _stored(session, list(fresh.values()))
+        stored |= await _stored(session, fresh.keys())
         fresh = {place: command for place, command in fresh.items() if place not in stored}
         answers |= await _act(session, fresh, hot)
     return [_checked(answers, stored, fresh, command) for command in commands]
 
 
 def _checked(
-    answers: dict[tuple[str, str], Answer],
-    stored: dict[tuple[str, str], StoredAnswer],
-    fresh: dict[tuple[str, str], Command[C]],
+    answers: dict[Place, Answer],
+    stored: dict[Place, StoredAnswer],
+    fresh: dict[Place, Command[C]],
     command: Command[C],
 ) -> Answer:
     place = (command.principal, command.key)
@@ -129,29 +132,36 @@ def _checked(
     return answers[place]
 
 
-async def _stored(
-    session: Session, commands: Sequence[Command[C]]
-) -> dict[tuple[str, str], StoredAnswer]:
-    wanted = [
-        (col(StoredAnswer.principal) == command.principal) & (col(StoredAnswer.key) == command.key)
-        for command in commands
-    ]
-    found = (await session.exec(select(StoredAnswer).where(or_(*wanted)))).all()
-    return {(row.principal, row.key): row for row in found}
-
-
-async def _claim(session: Session, place: tuple[str, str]) -> bool:
-    got = await sql(
+async def _stored(session: Session, places: Collection[Place]) -> dict[Place, StoredAnswer]:
+    found = await sql(
         session,
-        "SELECT pg_try_advisory_xact_lock(hashtextextended(:place, 7370500))",
-        place="\x1f".join(place),
+        f"SELECT stored_answer.* FROM stored_answer JOIN {_PLACES} USING (principal, key)",
+        **_columns(places),
     )
-    return bool(got.scalar_one())
+    return {(row.principal, row.key): StoredAnswer(**row._mapping) for row in found.all()}
+
+
+async def _claimed(session: Session, places: Sequence[Place]) -> set[Place]:
+    """Those of the places that are in flight nowhere else; they are ours until the commit."""
+    found = await sql(
+        session,
+        "SELECT principal, key, pg_try_advisory_xact_lock("
+        f"hashtextextended(principal || chr(31) || key, 7370500)) AS is_ours FROM {_PLACES}",
+        **_columns(places),
+    )
+    return {(row.principal, row.key) for row in found.all() if row.is_ours}
+
+
+_PLACES = "unnest(CAST(:principals AS text[]), CAST(:keys AS text[])) AS place(principal, key)"
+
+
+def _columns(places: Collection[Place]) -> dict[str, list[str]]:
+    return {"principals": [one for one, _ in places], "keys": [key for _, key in places]}
 
 
 async def _act(
-    session: Session, fresh: dict[tuple[str, str], Command[C]], hot: Hot[C, P]
-) -> dict[tuple[str, str], Answer]:
+    session: Session, fresh: dict[Place, Command[C]], hot: Hot[C, P]
+) -> dict[Place, Answer]:
     if not fresh:
         return {}
     verdicts = await _verdicts(session, [command.content for command in fresh.values()], hot)
@@ -174,7 +184,7 @@ async def _act(
         if answer.status < 500
     ]
     if kept:
-        await session.exec(insert(StoredAnswer), params=kept)
+        await insert_all(session, StoredAnswer, kept)
     return answers
 
 
@@ -242,7 +252,12 @@ def _answer_of(command: Command[C], verdict: Verdict) -> Answer:
     if isinstance(verdict, Refusal):
         retry_after_s = verdict.retry_after_s or (1 if isinstance(verdict, Busy) else None)
         return Answer(verdict.status, canonical(problem(verdict)), retry_after_s=retry_after_s)
+    return Answer(command.status, verdict.model_dump_json().encode(), _location(command, verdict))
+
+
+def _location(command: Command[C], verdict: BaseModel) -> str:
+    if not command.location:
+        return ""
     # A header is ASCII; what cannot be sent would be found out after the commit.
     fields = {name: quote(str(value), safe="") for name, value in verdict.model_dump().items()}
-    location = command.location.format(**fields) if command.location else ""
-    return Answer(command.status, verdict.model_dump_json().encode(), location)
+    return command.location.format(**fields)

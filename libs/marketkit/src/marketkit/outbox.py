@@ -8,10 +8,21 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import CheckConstraint, Identity, LargeBinary, SmallInteger, delete, insert
+from sqlalchemy import CheckConstraint, Identity, LargeBinary, SmallInteger, delete
 from sqlmodel import Field, col, func, select
 
-from marketkit.db import House, KitTable, Minor, Session, actor, house, instant, new_id, sql
+from marketkit.db import (
+    House,
+    KitTable,
+    Minor,
+    Session,
+    actor,
+    house,
+    insert_all,
+    instant,
+    new_id,
+    sql,
+)
 from marketkit.facts import Fact
 from marketkit.signing import chain_after, partition_of, wire_mac
 
@@ -125,8 +136,7 @@ async def tell_all(session: Session, tellings: Sequence[Telling]) -> list[str]:
         for one, event in zip(tellings, events, strict=True)
     ]
     if rows:
-        # Inline: an id asked back takes the right to read, which who tells does not have.
-        await session.exec(insert(Outbox).inline(), params=rows)
+        await insert_all(session, Outbox, rows)
         await sql(session, "SELECT pg_notify('outbox', '')")
     return [event["id"] for event in events]
 
@@ -183,7 +193,7 @@ async def sequence(session: Session) -> Sequenced:
                 "event": told.event,
             }
         )
-    await session.exec(insert(Log), params=rows)
+    await insert_all(session, Log, rows)
     await session.exec(delete(Outbox).where(col(Outbox.id).in_([told.id for told in waiting])))
     await sql(session, "SELECT pg_notify('log', '')")
     return Sequenced(len(waiting), any(told.is_step for told in waiting))

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import json
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
@@ -82,11 +82,11 @@ class Signer:
     def read(cls, path: Path) -> "Signer":
         return cls(Ed25519PrivateKey.from_private_bytes(unb64(path.read_text("ascii").strip())))
 
-    @property
+    @cached_property
     def public(self) -> bytes:
         return self.private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
 
-    @property
+    @cached_property
     def kid(self) -> str:
         return key_id(self.public)
 

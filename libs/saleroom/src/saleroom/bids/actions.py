@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import insert
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlmodel import col, func, select
 
 from contracts import sale as facts
 from marketkit.batch import Hot, Verdict
-from marketkit.db import Session, house, instant, new_id
+from marketkit.db import Session, house, insert_all, instant, new_id
 from marketkit.errors import Refusal
 from marketkit.facts import Fact
 from marketkit.identity import Caller
@@ -124,7 +123,7 @@ async def place_sealed_bids(session: Session, prepared: Sequence[Prepared]) -> l
         fact = facts.SealedBidPlaced(receipt_id=str(row["id"]), commitment=b64(bid.commitment))
         tellings.append(_unnamed(session, fact, window, at))
     if rows:
-        await session.exec(insert(SealedBid), params=rows)
+        await insert_all(session, SealedBid, rows)
         await tell_all(session, tellings)
     return verdicts
 
