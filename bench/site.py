@@ -71,24 +71,24 @@ class Site:
 
     def service(self, package: str, role: str, url: str, **settings: str) -> "Ports":
         """One process of a service, ready to serve."""
-        ports = Ports(*free_ports(2))
+        api, inner = free_ports(2)
         environment = {
             "ENV": "test",
             "DATABASE_URL": url,
             "KAFKA_SERVERS": "127.0.0.1:1",
-            "API_PORT": str(ports.api),
-            "INNER_PORT": str(ports.inner),
+            "API_PORT": str(api),
+            "INNER_PORT": str(inner),
             "KEYS_DIR": str(self.keys.of(package)),
             # It is the hot path that is measured, not what one credential may ask for.
             "REQUESTS_PER_S": "1000000",
         } | settings
-        self.start(
+        process = self.start(
             f"{package}-{role}",
             [sys.executable, "-m", package, "--role", role],
             {f"YAOSU_{name}": value for name, value in environment.items()},
         )
-        until_answers(f"http://127.0.0.1:{ports.inner}/readyz")
-        return ports
+        until_answers(f"http://127.0.0.1:{inner}/readyz")
+        return Ports(api, inner, process.pid)
 
     def start(
         self, name: str, program: Sequence[str], environment: Mapping[str, str] | None = None
@@ -106,8 +106,11 @@ class Site:
 
 @dataclass(frozen=True)
 class Ports:
+    """Where a process answers, and which it is."""
+
     api: int
     inner: int
+    pid: int
 
 
 @contextmanager

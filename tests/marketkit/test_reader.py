@@ -17,7 +17,7 @@ from marketkit.feed import FeedDown
 from marketkit.inbox import DISCARDED, FORKED, PARKED, rebuild
 from marketkit.outbox import Placed
 from marketkit.reactions import APPLIED
-from marketkit.reader import LAG
+from marketkit.reader import LAG, WIRE_PAUSE_S
 from marketkit.signing import Signer, canonical, chain_after
 from toys import (
     Noted,
@@ -101,6 +101,19 @@ async def test_a_hole_is_healed_from_the_feed(readers: Readers) -> None:
     await readers.reader.on_hints([record_of(events[8])])
     assert await readers.is_level()
     assert await counts(readers.house) == {"key-1": 9}
+
+
+async def test_what_the_wire_is_bringing_is_not_fetched_but_a_quiet_wire_is(
+    readers: Readers,
+) -> None:
+    await tell_facts(readers.owner, *(("key-1", Noted(number=n)) for n in range(9)))
+    events = await all_events(readers.owner)
+    await readers.reader.on_hints([record_of(event) for event in events[:3]])
+    await readers.reader.compare(trusts_wire=True)
+    assert await readers.positions() == {events[0].partition: 3}
+    await asyncio.sleep(WIRE_PAUSE_S)
+    await readers.reader.compare(trusts_wire=True)
+    assert await readers.is_level()
 
 
 async def test_a_forged_record_is_counted_not_believed_and_its_place_healed(

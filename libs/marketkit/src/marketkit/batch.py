@@ -12,9 +12,10 @@ from pydantic import BaseModel
 from sqlalchemy.exc import DBAPIError
 
 from marketkit.answers import Place, StoredAnswer, claimed, stored_answers
-from marketkit.db import Session, insert_all, instant, sqlstate
+from marketkit.db import Session, instant, sqlstate
 from marketkit.errors import DEFECTS, Busy, Conflict, Refusal, RuleBroken, problem
 from marketkit.logs import log
+from marketkit.rows import insert_all
 from marketkit.signing import canonical
 
 C = TypeVar("C")

@@ -82,17 +82,23 @@ class Taken(NamedTuple):
 
 async def position_of(session: Session, source: str, partition: int) -> Position:
     """The position, locked; made at the log's beginning if there is none."""
-    await _make_missing(session, source)
     query = select(Position).where(Position.source == source, Position.partition == partition)
-    return (await session.exec(query.with_for_update())).one()
+    found = (await session.exec(query.with_for_update())).first()
+    if found is None:
+        await _make_missing(session, source)
+        found = (await session.exec(query.with_for_update())).one()
+    return found
 
 
 async def positions_of(session: Session, source: str, *, lock: bool = True) -> dict[int, Position]:
     """Every position of a source, locked in order."""
-    await _make_missing(session, source)
     query = select(Position).where(Position.source == source).order_by(col(Position.partition))
-    found = await session.exec(query.with_for_update() if lock else query)
-    return {position.partition: position for position in found.all()}
+    query = query.with_for_update() if lock else query
+    found = (await session.exec(query)).all()
+    if not found:
+        await _make_missing(session, source)
+        found = (await session.exec(query)).all()
+    return {position.partition: position for position in found}
 
 
 async def _make_missing(session: Session, source: str) -> None:
@@ -138,21 +144,27 @@ def _believed(
 ) -> tuple[Taken, list[Placed]]:
     """What continues the position, which moves behind it, and why no more does."""
     next_ones: list[Placed] = []
+    # The row is told once: to set its columns for every event costs more than to check the chain.
+    sequence, chain = position.sequence, position.chain
+    has_hole = is_broken_chain = False
     for event, mac in sorted(events, key=lambda pair: pair[0].sequence):
-        believed = same(mac, event.mac(mac_key)) and event.epoch == position.epoch
-        if not believed:
+        if event.epoch != position.epoch or not same(mac, event.mac(mac_key)):
             DISCARDED.labels(event.source, "mac_or_epoch").inc()
             continue
-        if event.sequence <= position.sequence:
+        if event.sequence <= sequence:
             continue
-        if event.sequence > position.sequence + 1:
-            return Taken(len(next_ones), has_hole=True), next_ones
-        if chain_after(position.chain, event.event) != event.chain:
+        if event.sequence > sequence + 1:
+            has_hole = True
+            break
+        if chain_after(chain, event.event) != event.chain:
             DISCARDED.labels(event.source, "chain").inc()
-            return Taken(len(next_ones), is_broken_chain=True), next_ones
-        position.sequence, position.chain = event.sequence, event.chain
+            is_broken_chain = True
+            break
+        sequence, chain = event.sequence, event.chain
         next_ones.append(event)
-    return Taken(len(next_ones)), next_ones
+    if next_ones:
+        position.sequence, position.chain = sequence, chain
+    return Taken(len(next_ones), has_hole, is_broken_chain), next_ones
 
 
 async def _parked_keys(session: Session, source: str) -> set[str]:

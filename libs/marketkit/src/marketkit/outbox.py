@@ -18,12 +18,12 @@ from marketkit.db import (
     Session,
     actor,
     house,
-    insert_all,
     instant,
     new_id,
     sql,
 )
 from marketkit.facts import Fact
+from marketkit.rows import insert_all
 from marketkit.signing import chain_after, partition_of, wire_mac
 
 PARTITIONS = 6
@@ -130,9 +130,9 @@ async def tell(
 async def tell_all(session: Session, tellings: Sequence[Telling]) -> list[str]:
     """Put facts in the outbox, in their order, by one statement; answer their event ids."""
     now = await instant(session) if any(one.at is None for one in tellings) else None
-    events = [_event(session, one, one.at or now) for one in tellings]
+    events = [event_of(session, one, one.at or now) for one in tellings]
     rows = [
-        {"key": one.key, "is_step": one.fact.is_step, "event": _stored(event)}
+        {"key": one.key, "is_step": one.fact.is_step, "event": stored(event)}
         for one, event in zip(tellings, events, strict=True)
     ]
     if rows:
@@ -141,7 +141,7 @@ async def tell_all(session: Session, tellings: Sequence[Telling]) -> list[str]:
     return [event["id"] for event in events]
 
 
-def _event(session: Session, telling: Telling, at: datetime | None) -> dict[str, Any]:
+def event_of(session: Session, telling: Telling, at: datetime | None) -> dict[str, Any]:
     assert at is not None
     speaker = house(session)
     kind = telling.fact.type_in(speaker.market)
@@ -162,7 +162,7 @@ def _event(session: Session, telling: Telling, at: datetime | None) -> dict[str,
     return event | {"data": telling.fact.model_dump(mode="json")}
 
 
-def _stored(event: dict[str, Any]) -> bytes:
+def stored(event: dict[str, Any]) -> bytes:
     text = json.dumps(event, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return text.encode("utf-8")
 

@@ -1,6 +1,5 @@
 """What a reader does about facts: one reaction a type, by the list where lists will do."""
 
-import json
 from collections import Counter as Counting
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -8,6 +7,7 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from prometheus_client import Counter
+from pydantic_core import from_json
 
 from marketkit.db import Session
 from marketkit.facts import Fact
@@ -87,7 +87,7 @@ class Reactions:
         """Run the reactions to these events; what nobody reacts to is passed over."""
         told = []
         for event in events:
-            envelope = json.loads(event.event)
+            envelope = from_json(event.event)
             fact_class, reaction = self.by_type.get(envelope["type"], (None, None))
             if fact_class is not None and reaction is not None:
                 told.append((reaction, _told(event, envelope, fact_class)))
@@ -101,19 +101,22 @@ class Reactions:
 def _together(
     told: Iterable[tuple[Many[Any], Told[Any]]],
 ) -> Iterator[tuple[Many[Any], list[Told[Any]]]]:
-    """What each reaction takes at a time: as much as leaves every key's facts in their order.
+    """What each reaction takes at a time, in waves: a key's facts stay in their order.
 
+    A fact goes with the wave of its key's last one if the reaction is the same, else with the next.
     Of different keys the order is nobody's: no reaction depends on how they are interleaved.
     """
-    waiting: dict[Many[Any], list[Told[Any]]] = {}
-    awaited: dict[str, Many[Any]] = {}
+    waves: list[dict[Many[Any], list[Told[Any]]]] = []
+    reached: dict[str, tuple[int, Many[Any]]] = {}
     for reaction, one in told:
-        if awaited.get(one.key, reaction) is not reaction:
-            yield from waiting.items()
-            waiting, awaited = {}, {}
-        awaited[one.key] = reaction
-        waiting.setdefault(reaction, []).append(one)
-    yield from waiting.items()
+        wave, before = reached.get(one.key, (0, reaction))
+        wave += before is not reaction
+        reached[one.key] = wave, reaction
+        if wave == len(waves):
+            waves.append({})
+        waves[wave].setdefault(reaction, []).append(one)
+    for together in waves:
+        yield from together.items()
 
 
 def _told(event: Placed, envelope: dict[str, Any], fact_class: type[F]) -> Told[F]:

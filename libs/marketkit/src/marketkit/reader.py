@@ -1,6 +1,7 @@
 """Reads other services' logs: hints from the wire, the sure way by the feed, always compared."""
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,6 +37,8 @@ from marketkit.worker import Loop, in_hundreds
 
 LAG = Gauge("yaosu_inbox_lag_events", "Hundreds of events not read yet", ["source"])
 COMPARE_EVERY_S = 2.0
+# The wire, when it brings more at all, brings it within this.
+WIRE_PAUSE_S = 0.5
 GAP_MAX = 10_000
 
 
@@ -60,6 +63,9 @@ class Reader:
     # By kid, the keys by which the owner's checkpoints are believed.
     trusted: Mapping[str, bytes]
     _former: Mapping[str, bytes] = field(default_factory=dict)
+    # One at a time takes a partition's events: two would wait for each other's row and give up.
+    _turns: dict[int, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+    _brought_s: dict[int, float] = field(default_factory=dict)
 
     async def on_hints(self, hints: Sequence[Hint]) -> None:
         """Apply what the wire brought if it fits; else ask the owner."""
@@ -72,6 +78,8 @@ class Reader:
             taken = await self._take(events)
             if taken.has_hole or taken.is_broken_chain:
                 await self._heal(partition)
+            elif taken.applied_count:
+                self._brought_s[partition] = time.monotonic()
 
     async def _heal(self, partition: int) -> None:
         try:
@@ -97,6 +105,10 @@ class Reader:
             return None
 
     async def _take(self, events: Sequence[tuple[Placed, bytes]]) -> Taken:
+        async with self._turns[events[0][0].partition]:
+            return await self._take_in_turn(events)
+
+    async def _take_in_turn(self, events: Sequence[tuple[Placed, bytes]]) -> Taken:
         try:
             return await self.house.run(
                 lambda session: take_in(session, self.reactions, events, self.mac_key), "worker"
@@ -110,9 +122,9 @@ class Reader:
             "worker",
         )
 
-    async def follow(self, partition: int) -> None:
+    async def follow(self, partition: int, *, trusts_wire: bool = False) -> None:
         """Fetch from the position on until there is no more; stop the source if it contradicts."""
-        while True:
+        while not (trusts_wire and self._is_brought(partition)):
             positions = await self._positions()
             position = positions[partition]
             events = await self.feed.events(partition, position.sequence + 1)
@@ -126,8 +138,12 @@ class Reader:
             if not taken.applied_count:
                 return
 
-    async def compare(self) -> None:
-        """Hold the owner's heads against our positions: follow, rebuild, or stop the source."""
+    async def compare(self, *, trusts_wire: bool = False) -> None:
+        """Hold the owner's heads against our positions: follow, rebuild, or stop the source.
+
+        Args:
+            trusts_wire: Do not fetch what the wire is just bringing; the next time will.
+        """
         # Positions first: they are never ahead of heads asked for later.
         positions = await self._positions()
         kept = await self._last_kept()
@@ -152,10 +168,15 @@ class Reader:
         positions = await self._positions()
         FORKED.labels(self.feed.source).set(any(at.is_forked for at in positions.values()))
         for number, at in positions.items():
-            if not at.is_forked and heads.by_partition[number].sequence > at.sequence:
-                await self.follow(number)
+            is_behind = heads.by_partition[number].sequence > at.sequence
+            if is_behind and not at.is_forked:
+                await self.follow(number, trusts_wire=trusts_wire)
         if not any(at.is_forked for at in positions.values()):
             await self._keep_checkpoints(kept)
+
+    def _is_brought(self, partition: int) -> bool:
+        brought_s = self._brought_s.get(partition)
+        return brought_s is not None and time.monotonic() - brought_s < WIRE_PAUSE_S
 
     async def _positions(self) -> dict[int, Position]:
         return await self.house.run(
@@ -246,7 +267,7 @@ class Reader:
 
     async def compare_forever(self) -> None:
         while True:
-            await self.compare()
+            await self.compare(trusts_wire=True)
             await self.retry_waiting()
             await asyncio.sleep(COMPARE_EVERY_S)
 

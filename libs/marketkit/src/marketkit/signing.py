@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import json
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
@@ -15,8 +15,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 ZERO = bytes(32)
 
 
+# Copied: to look an algorithm up costs as much as to hash an event.
+_SM3 = hashlib.new("sm3")
+
+
 def sm3(message: bytes) -> bytes:
-    return hashlib.new("sm3", message).digest()
+    fresh = _SM3.copy()
+    fresh.update(message)
+    return fresh.digest()
 
 
 def chain_after(chain: bytes, event: bytes) -> bytes:
@@ -31,7 +37,14 @@ def partition_of(key: str, partition_count: int) -> int:
 
 def wire_mac(key: bytes, place: str, chain: bytes, event: bytes) -> bytes:
     """HMAC-SM3 over `source|partition|epoch|sequence` and the bytes that stand there."""
-    return hmac.new(key, place.encode() + b"|" + chain + event, "sm3").digest()
+    fresh = _keyed(key).copy()
+    fresh.update(place.encode() + b"|" + chain + event)
+    return fresh.digest()
+
+
+@lru_cache(maxsize=8)
+def _keyed(key: bytes) -> hmac.HMAC:
+    return hmac.new(key, digestmod="sm3")
 
 
 def same(left: bytes, right: bytes) -> bool:

@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import cache
 from typing import Annotated, Any, NewType
 from zoneinfo import ZoneInfo
 
@@ -31,6 +32,12 @@ MINOR_MAX = 2**63 - 1
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 
 
+@cache
+def _decimal(places: int, signed: bool) -> re.Pattern[str]:
+    fraction = rf"(\.[0-9]{{1,{places}}})?" if places else ""
+    return re.compile(("-?" if signed else "") + r"(0|[1-9][0-9]{0,18})" + fraction, re.ASCII)
+
+
 @dataclass(frozen=True)
 class Unit:
     """A unit people use and the decimal places it has; its minor unit is 10^-places of it."""
@@ -43,12 +50,11 @@ class Unit:
         return int(10**self.places)
 
     def pattern(self, signed: bool = False) -> str:
-        fraction = rf"(\.[0-9]{{1,{self.places}}})?" if self.places else ""
-        return ("-?" if signed else "") + r"(0|[1-9][0-9]{0,18})" + fraction
+        return _decimal(self.places, signed).pattern
 
     def parse(self, text: str, *, signed: bool = False) -> int:
         """The quantity in minor units; ValueError, saying nothing of the text, if malformed."""
-        if len(text) > 40 or not re.fullmatch(self.pattern(signed), text, re.ASCII):
+        if len(text) > 40 or not _decimal(self.places, signed).fullmatch(text):
             raise ValueError(f"须为十进制数字文本，至多{self.places}位小数")
         whole, _, fraction = text.lstrip("-").partition(".")
         minor = int(whole) * self.scale + int(fraction.ljust(self.places, "0") or "0")

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TypeVar
 
-from sqlalchemy import insert
-
 from contracts import energy, holdings
 from gateway.holdings.tables import BoardAccount, BoardLot, Change
 from marketkit.db import Session, sql
 from marketkit.facts import Fact
 from marketkit.movements import Movement, fold
 from marketkit.reactions import Reactions, Told
+from marketkit.rows import as_json, insert_all
 
 F = TypeVar("F", bound=Fact)
 Place = tuple[str, str, str, str, str]
@@ -22,15 +21,16 @@ Place = tuple[str, str, str, str, str]
 FOLD_IN = """
 INSERT INTO projection.holding AS h
     (source, market, account, asset, lot, posted_minor, held_minor, as_of)
-SELECT * FROM unnest(
-    CAST(:sources AS text[]), CAST(:markets AS text[]), CAST(:accounts AS text[]),
-    CAST(:assets AS text[]), CAST(:lots AS text[]), CAST(:posted AS bigint[]),
-    CAST(:held AS bigint[]), CAST(:as_of AS timestamptz[]))
+SELECT source, market, account, asset, lot, posted_minor, held_minor, as_of
+FROM json_populate_recordset(NULL::projection.holding, CAST(:rows AS json))
 ON CONFLICT (market, account, asset, lot) DO UPDATE SET
     posted_minor = h.posted_minor + excluded.posted_minor,
     held_minor = h.held_minor + excluded.held_minor,
     as_of = greatest(h.as_of, excluded.as_of)
 """
+COLUMNS = (
+    "source", "market", "account", "asset", "lot", "posted_minor", "held_minor", "as_of",
+)  # fmt: skip
 CHANNEL = "board"
 REACTIONS = Reactions("projection")
 TRADING = ("energy", "emission")
@@ -55,10 +55,10 @@ async def show(session: Session, facts: Sequence[Told[F]], sale_id: str = "") ->
         }
         for told in facts
     ]
-    await session.exec(insert(Change), params=changes)
+    await insert_all(session, Change, changes)
     places = [f"{told.source}|{told.partition}|{told.sequence}" for told in facts]
-    notify = "SELECT pg_notify(:channel, place) FROM unnest(CAST(:places AS text[])) AS place"
-    await sql(session, notify, channel=CHANNEL, places=places)
+    notify = "SELECT pg_notify(:channel, place) FROM json_array_elements_text(CAST(:all AS json)) "
+    await sql(session, notify + "AS place", channel=CHANNEL, all=as_json(places))
 
 
 async def fold_in(session: Session, facts: Sequence[Told[F]]) -> None:
@@ -73,23 +73,25 @@ async def fold_in(session: Session, facts: Sequence[Told[F]]) -> None:
             as_of = max(before[2], told.time)
             sums[place] = (before[0] + posted, before[1] + held, as_of)
     if sums:
-        columns = zip(*((*place, *sums[place]) for place in sorted(sums)), strict=True)
-        names = ("sources", "markets", "accounts", "assets", "lots", "posted", "held", "as_of")
-        await sql(session, FOLD_IN, **dict(zip(names, map(list, columns), strict=True)))
+        # In one order, so that two who fold at once do not wait for each other.
+        rows = [dict(zip(COLUMNS, (*place, *sums[place]), strict=True)) for place in sorted(sums)]
+        await sql(session, FOLD_IN, rows=as_json(rows))
 
 
-@REACTIONS.to(holdings.AccountOpened, *TRADING)
-async def note_account(session: Session, told: Told[holdings.AccountOpened]) -> None:
-    fact = told.fact.model_dump(exclude={"account"})
-    session.add(
-        BoardAccount(source=told.source, market=market_of(told), id=told.fact.account, **fact)
-    )
+@REACTIONS.to_many(holdings.AccountOpened, *TRADING)
+async def note_accounts(session: Session, facts: Sequence[Told[holdings.AccountOpened]]) -> None:
+    rows = [_row(told, told.fact.account, "account") for told in facts]
+    await insert_all(session, BoardAccount, rows)
 
 
-@REACTIONS.to(holdings.LotCreated, *TRADING)
-async def note_lot(session: Session, told: Told[holdings.LotCreated]) -> None:
-    fact = told.fact.model_dump(exclude={"lot"})
-    session.add(BoardLot(source=told.source, market=market_of(told), id=told.fact.lot, **fact))
+@REACTIONS.to_many(holdings.LotCreated, *TRADING)
+async def note_lots(session: Session, facts: Sequence[Told[holdings.LotCreated]]) -> None:
+    await insert_all(session, BoardLot, [_row(told, told.fact.lot, "lot") for told in facts])
+
+
+def _row(told: Told[F], own_id: str, named: str) -> dict[str, object]:
+    said = {"source": told.source, "market": market_of(told), "id": own_id}
+    return said | told.fact.model_dump(exclude={named})
 
 
 @REACTIONS.to_many(holdings.QuotaIssued, *TRADING)
