@@ -114,14 +114,14 @@ POSITION_FIRST = (
 
 _NO_CHAIN = Edit(
     "marketkit.inbox",
-    "        if chain_after(position.chain, event.event) != event.chain:",
+    "        if chain_after(chain, event.event) != event.chain:",
     "        if False:",
 )
 
 POSITION_NOT_COMPARED = (
     Edit(
         "marketkit.inbox",
-        """        if event.sequence <= position.sequence:
+        """        if event.sequence <= sequence:
             continue
 """,
         "",
@@ -132,8 +132,9 @@ POSITION_NOT_COMPARED = (
 HOLE_SKIPPED = (
     Edit(
         "marketkit.inbox",
-        """        if event.sequence > position.sequence + 1:
-            return Taken(len(next_ones), has_hole=True), next_ones
+        """        if event.sequence > sequence + 1:
+            has_hole = True
+            break
 """,
         "",
     ),
@@ -155,7 +156,7 @@ PARKING_PASSED = (
 FORGED_BELIEVED = (
     Edit(
         "marketkit.inbox",
-        "        believed = same(mac, event.mac(mac_key)) and event.epoch == position.epoch\n",
-        "        believed = event.epoch == position.epoch\n",
+        "        if event.epoch != position.epoch or not same(mac, event.mac(mac_key)):\n",
+        "        if event.epoch != position.epoch:\n",
     ),
 )
