@@ -160,7 +160,9 @@ _KEPT = ("desk.aggregate", "account", "lot", "transfer", "movement", "balance")
 _EMPTIED = ("board.seen", "outbox", "log", "stored_answer", "position", "parked", "hold")
 _SEALED = ("source_checkpoint", "checkpoint", "signing_key")
 # Set back, or never written by what the seeds do.
-_OTHERS = {"house", "partition_head", "relay_position", "request", "served_revision"}
+_OTHERS = {
+    "house", "partition_head", "relay_position", "request", "served_revision", "closed_total",
+}  # fmt: skip
 
 
 def clear(connection: psycopg.Connection[Any], epoch: int) -> None:
