@@ -375,8 +375,8 @@ _PARKING_PASSED = (
 _FLOAT_AMOUNTS = (
     Edit(
         "saleroom.clearing",
-        "half_up(price * quantity_minor, scale))",
-        "int(price * (quantity_minor / scale) + 0.5))",
+        "half_up(price * quantity_minor, scale)",
+        "int(price * (quantity_minor / scale) + 0.5)",
     ),
 )
 
