@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
-from itertools import groupby, repeat
+from itertools import chain, groupby
 from operator import attrgetter
 from typing import Literal, NamedTuple
 
@@ -114,8 +114,9 @@ class _Served(NamedTuple):
     A bid skipped for its least quantity stands in neither: it sets no price.
     """
 
-    filled: Sequence[Bid]
-    short: Sequence[tuple[Bid, int]]
+    filled: list[Bid]
+    filled_minor: list[int]
+    short: list[tuple[Bid, int]]
 
 
 def clear(terms: Terms, bids: Sequence[Bid]) -> Clearing:
@@ -127,7 +128,7 @@ def clear(terms: Terms, bids: Sequence[Bid]) -> Clearing:
     admitted, rejected = _admit(terms, bids)
     if terms.undersubscribed == "CANCEL" and _is_undersubscribed(terms, admitted):
         return _no_sale(terms, "CANCELLED", rejected)
-    awards, price_fen = _award(terms, admitted, _serve(terms, admitted))
+    awards, price_fen = _award(terms, _serve(terms, admitted))
     if not awards:
         return _no_sale(terms, "FAILED", rejected)
     sold_minor = sum(award.quantity_minor for award in awards)
@@ -165,9 +166,7 @@ def _admit(terms: Terms, bids: Sequence[Bid]) -> tuple[_Admitted, tuple[Rejected
     admitted = _Admitted(_by_time(eligible), {})
     if left_minor:
         admitted = _cut(admitted.bids, left_minor, codes)
-    rejected = [
-        Rejected(bid.bid_id, code) for bid in bids if (code := codes.get(bid.bid_id)) is not None
-    ]
+    rejected = [Rejected(bid.bid_id, codes[bid.bid_id]) for bid in bids if bid.bid_id in codes]
     return admitted, tuple(rejected)
 
 
@@ -244,31 +243,35 @@ def _serve(terms: Terms, admitted: _Admitted) -> _Served:
 def _serve_in_turn(admitted: _Admitted, bids: Iterable[Bid], offered_minor: int) -> _Served:
     left_minor = offered_minor
     cut_minor = admitted.cut_minor
-    filled: list[Bid] = []
+    served = _Served([], [], [])
     for bid in bids:
         quantity_minor = bid.quantity_minor
         if cut_minor:
             quantity_minor = cut_minor.get(bid.bid_id, quantity_minor)
         if quantity_minor <= left_minor:
             left_minor -= quantity_minor
-            filled.append(bid)
+            served.filled.append(bid)
+            served.filled_minor.append(quantity_minor)
         elif left_minor == 0 or left_minor >= (bid.min_accept_minor or 0):
-            return _Served(filled, [(bid, left_minor)])
-    return _Served(filled, [])
+            served.short.append((bid, left_minor))
+            break
+    return served
 
 
 def _serve_by_level(terms: Terms, admitted: _Admitted, bids: Iterable[Bid]) -> _Served:
     left_minor = terms.offered_minor
-    filled: list[Bid] = []
+    served = _Served([], [], [])
     for _, same_price in groupby(bids, key=attrgetter("price_fen")):
         level = list(same_price)
         wanted_minor = admitted.quantities_minor(level)
         if sum(wanted_minor) > left_minor:
             shares_minor = _share_out(wanted_minor, left_minor, terms.lot_minor)
-            return _Served(filled, list(zip(level, shares_minor, strict=True)))
+            served.short.extend(zip(level, shares_minor, strict=True))
+            break
         left_minor -= sum(wanted_minor)
-        filled += level
-    return _Served(filled, [])
+        served.filled.extend(level)
+        served.filled_minor.extend(wanted_minor)
+    return served
 
 
 def _share_out(wanted_minor: Sequence[int], left_minor: int, lot_minor: int) -> list[int]:
@@ -281,18 +284,17 @@ def _share_out(wanted_minor: Sequence[int], left_minor: int, lot_minor: int) -> 
     return [(share + (place < over)) * lot_minor for place, share in enumerate(lots)]
 
 
-def _award(terms: Terms, admitted: _Admitted, served: _Served) -> tuple[list[Award], int | None]:
+def _award(terms: Terms, served: _Served) -> tuple[list[Award], int | None]:
     """Awards in the order served, and the one price of all if there is one."""
     won = [(bid, quantity_minor) for bid, quantity_minor in served.short if quantity_minor]
     price_fen = _price(terms, served, won)
     scale = terms.unit.scale
-    winners = [*served.filled, *(bid for bid, _ in won)]
-    prices = [bid.price_fen for bid in winners] if price_fen is None else repeat(price_fen)
-    quantities = admitted.quantities_minor(served.filled) + [part_minor for _, part_minor in won]
-    awards = [
-        Award(bid.bid_id, quantity_minor, price, half_up(price * quantity_minor, scale))
-        for bid, quantity_minor, price in zip(winners, quantities, prices, strict=False)
-    ]
+    filled = zip(served.filled, served.filled_minor, strict=True)
+    awards = []
+    for bid, quantity_minor in chain(filled, won):
+        price = bid.price_fen if price_fen is None else price_fen
+        amount_fen = half_up(price * quantity_minor, scale)
+        awards.append(Award(bid.bid_id, quantity_minor, price, amount_fen))
     return awards, price_fen
 
 
