@@ -3,7 +3,6 @@
 import json
 from datetime import timedelta
 from functools import partial
-from random import Random
 from typing import Any
 
 import pytest
@@ -21,7 +20,7 @@ from marketkit.movements import Leg, Movement, fold
 from marketkit.outbox import Placed
 from marketkit.units import Form, format_instant
 from sale_story import SALE, Story
-from told_board import EMISSION, ENERGY, Teller, digest_after, dump, forget, hear, interleaved
+from told_board import EMISSION, ENERGY, Teller, dump, forget, hear
 
 BUYER = f"enterprise:{a_uscc(1)}:2205-370502-04-01-000001"
 # What is told before an opening of those who take part; it may leave no trace.
@@ -193,15 +192,6 @@ async def test_every_row_of_the_projections_names_its_source(gateway_house: Data
         "t.table_schema AND c.table_name = t.table_name AND c.column_name = 'source')"
     )
     assert await rows(gateway_house, query) == []
-
-
-async def test_the_order_in_which_keys_come_makes_no_difference(gateway_house: Database) -> None:
-    events = everything(gateway_house)
-    expected = await digest_after(gateway_house, events)
-    orders = {tuple(interleaved(events, Random(seed))): seed for seed in range(100)}
-    assert len(orders) == 100
-    for order, seed in orders.items():
-        assert await digest_after(gateway_house, order) == expected, f"seed {seed}"
 
 
 async def test_a_rebuild_empties_every_projection(gateway_house: Database) -> None:
