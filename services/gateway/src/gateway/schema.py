@@ -1,10 +1,9 @@
 """The base of the gateway's tables: projections of what events say, and how rows enter them."""
 
-import json
 from collections.abc import Mapping, Sequence
-from datetime import date
 from typing import Any
 
+from pydantic_core import to_json
 from sqlalchemy import MetaData, inspect
 
 from marketkit import db
@@ -33,10 +32,4 @@ async def insert_all(
 
 def as_json(values: Sequence[Any]) -> str:
     """Many values as one parameter: of an array a driver looks at each element by itself."""
-    return json.dumps(values, ensure_ascii=False, default=_in_json)
-
-
-def _in_json(value: object) -> str:
-    if isinstance(value, date):
-        return value.isoformat()
-    raise TypeError(type(value).__name__)
+    return to_json(values).decode()
