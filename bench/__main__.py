@@ -2,7 +2,7 @@
 
 import sys
 
-from bench import bids, clearing, holds, latency, memory, projection, rebuild
+from bench import bids, clearing, growth, holds, latency, memory, projection, rebuild
 from bench.figures import table
 
 MEASURES = {
@@ -13,9 +13,10 @@ MEASURES = {
     "latency": latency.measure,
     "memory": memory.measure,
     "rebuild": rebuild.measure,
+    "growth": growth.measure,
 }
 # They take their minutes: only by name.
-LONG = {"memory", "rebuild"}
+LONG = {"memory", "rebuild", "growth"}
 
 
 def main(asked: list[str]) -> None:

@@ -79,6 +79,8 @@ class Site:
             "API_PORT": str(api),
             "INNER_PORT": str(inner),
             "KEYS_DIR": str(self.keys.of(package)),
+            # It is the hot path that is measured, not what one credential may ask for.
+            "REQUESTS_PER_S": "1000000",
         } | settings
         process = self.start(
             f"{package}-{role}",
@@ -133,7 +135,7 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
 
 
 def until_answers(url: str) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         try:
             if httpx.get(url, timeout=2).status_code < 500:

@@ -105,18 +105,29 @@ def kafka(tally: Tally) -> None:
 
 def slow(tally: Tally) -> None:
     chromium(tally)
+    strace(tally)
     pytest(tally, "slow", "-m", "slow and not kafka")
 
 
 def chromium(tally: Tally) -> None:
-    """The browser of the page tests: installed where this may be done, else SKIPPED aloud."""
-    if shutil.which("chromium"):
+    """The browser of the page tests."""
+    from_apt(tally, "chromium", "the page tests", "chromium", "fonts-noto-cjk")
+
+
+def strace(tally: Tally) -> None:
+    """What follows an answer to the disk."""
+    from_apt(tally, "strace", "the tests of what is on disk when it is answered", "strace")
+
+
+def from_apt(tally: Tally, program: str, what: str, *packages: str) -> None:
+    """A program is there, or installed where this may be done, or else SKIPPED aloud."""
+    if shutil.which(program):
         return
     if os.geteuid() == 0 and shutil.which("apt-get"):
-        for step in (["update"], ["install", "-y", "chromium", "fonts-noto-cjk"]):
+        for step in (["update"], ["install", "-y", *packages]):
             subprocess.run(["apt-get", "-qq", *step], check=False, stdout=subprocess.DEVNULL)
-    if not shutil.which("chromium"):
-        tally.skip("the page tests: no chromium. Type: sudo apt install chromium fonts-noto-cjk")
+    if not shutil.which(program):
+        tally.skip(f"{what}: no {program}. Type: sudo apt install {' '.join(packages)}")
 
 
 LANES: dict[str, Callable[[Tally], None]] = {

@@ -57,7 +57,7 @@ async def test_every_process_killed_in_mid_run(house: Stack) -> None:
     assert set(killed) >= {"energy", "gateway", "broker"}
 
 
-async def test_the_broker_erased_in_mid_run(house: Stack) -> None:
+async def test_the_broker_erased_in_mid_run_and_then_an_owner_restored(house: Stack) -> None:
     erased = 0
 
     async def erase() -> None:
@@ -70,11 +70,11 @@ async def test_the_broker_erased_in_mid_run(house: Stack) -> None:
     await told_while(house, erase)
     await until_the_board_is_the_fold(house)
     assert erased >= 1
+    await an_owner_restored_to_an_older_state_stops_its_readers(house)
 
 
-async def test_an_owner_restored_to_an_older_state_stops_its_readers(house: Stack) -> None:
-    await play(house.gateway_url, house.inner_urls, house.data_dir, house.keys)
-    await until_the_board_is_the_fold(house)
+async def an_owner_restored_to_an_older_state_stops_its_readers(house: Stack) -> None:
+    """Of a house whose story is told and shown."""
     shown = rows(house, "gateway", "SELECT * FROM projection.holding ORDER BY 1, 2, 3, 4")
     url = house.postgres.url("yaosu_energy").replace("+psycopg", "")
     with psycopg.connect(url) as connection:

@@ -205,14 +205,16 @@ async def slow(line: Line, part: bytes, pause_s: float, count: int) -> Answer:
     reader, writer = await asyncio.open_connection("127.0.0.1", line.port)
     began = time.monotonic()
     answering = asyncio.create_task(reader.read())
-    writer.write(HEAD)
-    for _ in range(count):
-        if answering.done():
-            break
-        writer.write(part)
-        await asyncio.sleep(pause_s)
-    text = (await asyncio.wait_for(answering, 12)).decode()
-    writer.close()
+    try:
+        writer.write(HEAD)
+        for _ in range(count):
+            if answering.done():
+                break
+            writer.write(part)
+            await asyncio.sleep(pause_s)
+        text = (await asyncio.wait_for(answering, 12)).decode()
+    finally:
+        writer.close()
     return Answer(int(text.split(" ", 2)[1]), text, time.monotonic() - began)
 
 

@@ -8,10 +8,12 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from lab.catalogue import every_plant
+from lab.catalogue import every_plant, summary
 from lab.plans import PLANS
+from lab.plants import PLANTS
 from lab.report import table
 from lab.run import Asked, Lab, write
 
@@ -22,29 +24,31 @@ def main() -> int:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     parser = argparse.ArgumentParser(prog="yaosu lab", description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--plan", choices=sorted(PLANS), default="P0")
+    parser.add_argument("--plan", choices=sorted(PLANS), help="P0, or a plant's own")
     parser.add_argument("--minutes", type=float)
-    parser.add_argument("--plant", default="", help="planted faults, by name")
-    parser.add_argument("--seeds", type=int, default=1, help="with --plant all: how many seeds")
+    parser.add_argument("--plant", default="", help="planted faults: the run ends when it is red")
+    parser.add_argument("--seeds", type=int, help="each plant on so many seeds, then a table")
     parser.add_argument("--until-red", action="store_true", help="end at the first fault found")
     parser.add_argument("--kafka", action="store_true", help="three real brokers")
     parser.add_argument("--keep", type=Path, help="keep everything in this directory")
     asked = parser.parse_args()
-    plan = PLANS[asked.plan]
     plants = [name for name in asked.plant.split(",") if name]
-    if asked.plant == "all":
-        return _catalogue([asked.seed + number for number in range(asked.seeds)], asked.keep)
+    if asked.plant == "all" or asked.seeds:
+        names = list(PLANTS) if asked.plant == "all" else plants
+        return _catalogue(names, range(asked.seed, asked.seed + (asked.seeds or 1)), asked.keep)
+    plan = PLANS[asked.plan or (PLANTS[plants[0]].plan if plants else "P0")]
     minutes = asked.minutes or plan.minutes
-    what = Asked(plan, asked.seed, minutes, plants, asked.kafka, asked.until_red)
+    until_red = asked.until_red or bool(plants)
+    what = Asked(plan, asked.seed, minutes, plants, asked.kafka, until_red)
     return asyncio.run(_run(what, asked.keep))
 
 
-def _catalogue(seeds: list[int], keep: Path | None) -> int:
+def _catalogue(names: Sequence[str], seeds: Sequence[int], keep: Path | None) -> int:
     directory = keep or Path(tempfile.mkdtemp(prefix="yaosu-plants-"))
     directory.mkdir(parents=True, exist_ok=True)
-    found = every_plant(seeds, directory, lambda line: print(line, flush=True))
+    found = every_plant(names, seeds, directory, lambda line: print(line, flush=True))
     write(found, directory / "plants.json")
-    print(f"{found['caught']} of {len(found['results'])} caught; {directory}/plants.json")
+    print("", *summary(found), f"{directory}/plants.json", sep="\n")
     return 1 if found["missed"] else 0
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from lab.checks import Findings
+from lab.findings import Findings
 from lab.house import LabHouse
 from lab.market import LabSale
 

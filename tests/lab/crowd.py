@@ -35,6 +35,7 @@ class Crowd:
         twin_share: How many of the calls go twice at once, by two doors.
         again_share: How many are repeated later, when they were answered already.
         hangup_share: How many are given up before the answer, and sent again.
+        doors: Where a call goes and where its twin.
     """
 
     house: LabHouse
@@ -43,6 +44,7 @@ class Crowd:
     twin_share: float = 0.2
     again_share: float = 0.15
     hangup_share: float = 0.05
+    doors: tuple[str, str] = ("gateway", "direct")
     _tokens: dict[Person, tuple[float, str]] = field(default_factory=dict)
     _open: set["asyncio.Task[Any]"] = field(default_factory=set)
 
@@ -101,7 +103,7 @@ class Crowd:
     def _doors(self, path: str) -> list[str]:
         if path.startswith("/v1/replays"):
             return ["board", "board"]
-        doors = ["gateway", "direct"]
+        doors = list(self.doors)
         self.random.shuffle(doors)
         return doors
 

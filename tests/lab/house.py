@@ -7,10 +7,11 @@ import asyncio
 import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -30,6 +31,9 @@ from yaosu.processes import CannotStart, tail
 
 HOST = "127.0.0.1"
 READY_S_MAX = 60.0
+# Below those of outgoing connections.
+PORTS = (20_000, 32_000)
+BLOCK = 50
 PACKAGES = {"energy": "energy_trade", "gateway": "gateway"}
 SOURCES = {"energy": f"/{CITY}/energy-trade", "gateway": f"/{CITY}/gateway"}
 # Every role of every service as production runs it: api and worker twice, one opener.
@@ -62,6 +66,7 @@ class LabHouse:
         directory: Holds all of it.
         plants: Planted faults its services run with.
         has_real_kafka: Three nodes of Apache Kafka instead of the embedded broker.
+        roles: Which of its processes it has.
         database_options: More options of PostgreSQL's command line.
         preload: Environment that a process of this name gets besides its settings.
         after_migration: Statements for a service's database before anything runs on it.
@@ -70,6 +75,7 @@ class LabHouse:
     directory: Path
     plants: Sequence[str] = ()
     has_real_kafka: bool = False
+    roles: Sequence[str] = tuple(ROLES)
     database_options: Sequence[str] = ()
     preload: Callable[[str], Mapping[str, str]] = lambda name: {}
     after_migration: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -78,6 +84,7 @@ class LabHouse:
     broker: Broker | None = field(default=None, init=False)
     _nurseries: dict[str, Nursery] = field(default_factory=dict, init=False)
     _ports: dict[str, tuple[int, int]] = field(default_factory=dict, init=False)
+    _guard: socket.socket | None = field(default=None, init=False)
     _postgres_keeper: asyncio.Task[None] | None = field(default=None, init=False)
 
     async def __aenter__(self) -> "LabHouse":
@@ -93,6 +100,10 @@ class LabHouse:
     @property
     def keys(self) -> Keys:
         return Keys(self.directory / "keys")
+
+    @property
+    def _services(self) -> list[str]:
+        return sorted({ROLES[name][0] for name in self.roles})
 
     @property
     def gateway_url(self) -> str:
@@ -136,12 +147,17 @@ class LabHouse:
             await edge.close()
         if hasattr(self, "postgres"):
             await asyncio.to_thread(self.postgres.stop, 3)
+        if self._guard is not None:
+            self._guard.close()
 
     async def _start(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
-        self._ports = _free_ports([*ROLES, "broker", *(f"kafka-{n}" for n in range(1, NODES + 1))])
+        self._guard, ports = _claimed_ports()
+        named = [*ROLES, "broker", *(f"kafka-{n}" for n in range(1, NODES + 1))]
+        self._ports = {name: (next(ports), next(ports)) for name in named}
         make_keys(self.directory / "keys", SOURCES)
-        for name, package in PACKAGES.items():
+        for name in self._services:
+            package = PACKAGES[name]
             env = _environment({}) | dict(self.preload(f"{name}-nursery"))
             nursery = Nursery(package, self.plants, env, self.log(f"{name}-nursery"))
             self._nurseries[name] = nursery
@@ -152,13 +168,12 @@ class LabHouse:
         await self._open_edges()
         await self._start_broker()
         await self._migrate()
-        for name, (service, role) in ROLES.items():
-            self.parts[name] = self._part(name, service, role)
-        await asyncio.gather(*(self.parts[name].start() for name in ROLES))
-        for name in ROLES:
-            await self.wait_ready(name)
-        for name in ROLES:
-            self.parts[name].keep_up()
+        for name in self.roles:
+            self.parts[name] = self._part(name, *ROLES[name])
+        await asyncio.gather(*(part.start() for part in self.parts.values()))
+        await self.all_ready()
+        for part in self.parts.values():
+            part.keep_up()
         self._postgres_keeper = asyncio.create_task(self._keep_postgres())
 
     def log(self, name: str) -> Path:
@@ -201,7 +216,7 @@ class LabHouse:
         await self.broker.start()
 
     async def _migrate(self) -> None:
-        parts = [self._part(f"{name}-migrate", name, "migrate") for name in PACKAGES]
+        parts = [self._part(f"{name}-migrate", name, "migrate") for name in self._services]
         await asyncio.gather(*(part.start() for part in parts))
         for part in parts:
             if await part.ended():
@@ -246,7 +261,7 @@ class LabHouse:
             await self._until(name, answers)
 
     async def all_ready(self) -> None:
-        for name in ROLES:
+        for name in self.roles:
             await self.wait_ready(name)
 
     async def _until(self, name: str, answers: Callable[[], Awaitable[bool]]) -> None:
@@ -318,10 +333,20 @@ def _environment(settings: Mapping[str, str]) -> dict[str, str]:
     return inherited | {f"YAOSU_{name}": value for name, value in settings.items()}
 
 
-def _free_ports(names: Sequence[str]) -> dict[str, tuple[int, int]]:
-    held = [(socket.create_server((HOST, 0)), socket.create_server((HOST, 0))) for _ in names]
-    ports = [(a.getsockname()[1], b.getsockname()[1]) for a, b in held]
-    for pair in held:
-        for taken in pair:
-            taken.close()
-    return dict(zip(names, ports, strict=True))
+def _claimed_ports() -> tuple[socket.socket, Iterator[int]]:
+    """A block of ports that is ours as long as we hold its first: another lab does the same."""
+    blocks = list(range(*PORTS, BLOCK))
+    random.SystemRandom().shuffle(blocks)
+    for first in blocks:
+        with contextlib.suppress(OSError):
+            guard = socket.create_server((HOST, first))
+            return guard, (port for port in range(first + 1, first + BLOCK) if _is_free(port))
+    raise CannotStart(f"no port is free from {PORTS[0]} to {PORTS[1]}")
+
+
+def _is_free(port: int) -> bool:
+    try:
+        socket.create_server((HOST, port)).close()
+    except OSError:
+        return False
+    return True

@@ -13,7 +13,7 @@ import psycopg
 from aiokafka.errors import KafkaError
 
 from lab.brokers import Broker
-from lab.checks import Findings
+from lab.findings import Findings
 from lab.house import ROLES, LabHouse
 from lab.overload import bulk, cling, rush
 from lab.probes import HotFreeze

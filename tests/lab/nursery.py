@@ -22,7 +22,9 @@ def main(package: str, plants: str) -> None:
     """Fork what is asked for until there is no more to ask."""
     sys.path.insert(0, str(Path(__file__).parents[1]))
     if plants:
-        importlib.import_module("lab.plants").plant(plants.split(","))
+        known = importlib.import_module("lab.plants").PLANTS
+        edits = [edit for name in plants.split(",") for edit in known[name].edits]
+        importlib.import_module("lab.planting").plant(edits)
     program = importlib.import_module(f"{package}.__main__").PROGRAM
     _say({"ready": package})
     waiting = b""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import httpx
 import psutil
 
-from lab.checks import Findings
+from lab.findings import Findings
 from lab.house import LabHouse
 
 CLINGERS = 500

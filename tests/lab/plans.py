@@ -2,11 +2,12 @@
 
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lab.house import ROLES
 from lab.nemesis import Act, every_role_once
 from lab.proxy import TOXICS
+from lab.sales import Series
 
 SERVICES = list(ROLES)
 EDGES = ["people", "direct", "energy-api", "energy-inner", "energy-database", "gateway-database"]
@@ -14,20 +15,26 @@ EDGES = ["people", "direct", "energy-api", "energy-inner", "energy-database", "g
 
 @dataclass(frozen=True)
 class Plan:
-    """A schedule of acts out of a seed, and the load it is carried out under."""
+    """A schedule of acts out of a seed, and the load it is carried out under.
+
+    Args:
+        takes: Turns of takes of quota beside each round of sales.
+        writes: No sales and no faults, but so many commands, each followed by system calls.
+        roles: The processes of the house.
+    """
 
     name: str
     about: str
     minutes: float
     acts: Callable[[random.Random], Iterator[Act]]
     pause_s: float
-    sales: int = 3
-    gap_s: float = 1.0
-    window_s: float = 4.0
+    series: Series = field(default_factory=Series)
     holds_closings: bool = False
     jumps_clocks: bool = False
     takes: int = 2
     bidders: int = 4
+    writes: int = 0
+    roles: tuple[str, ...] = tuple(ROLES)
 
 
 def _smoke(random: random.Random) -> Iterator[Act]:
@@ -156,9 +163,9 @@ PLANS = {
         Plan("P4", "the broker down, killed, wiped", 15, _kafka, 2.0),
         Plan("P5", "every toxic on every edge, then pairs", 15, _network, 0.3),
         Plan(
-            "P6", "clocks that jump around closings", 5, _quiet, 1.0,
-            sales=20, gap_s=0.5, window_s=5.0, holds_closings=True, jumps_clocks=True, takes=0,
-            bidders=2,
+            "P6", "clocks that jump around five hundred closings", 5, _quiet, 1.0,
+            series=Series(500, 0.5, 5.0, bids_from_s=1.5, ends_every=25),
+            holds_closings=True, jumps_clocks=True, takes=0, bidders=1,
         ),
         Plan("P8", "three times the load, and clients that cling", 10, _overload, 1.0),
         Plan("quiet", "load alone, for plants that need no more", 0.7, _quiet, 1.0),
@@ -172,7 +179,15 @@ PLANS = {
         Plan("hot-freezes", "an api frozen inside a hot transaction", 0.7, _hot_freezes, 0.2),
         Plan(
             "closings", "a sale's row held over its close", 0.7, _quiet, 1.0,
-            sales=3, gap_s=2.0, window_s=5.0, holds_closings=True, takes=0,
+            series=Series(3, 2.0, 5.0), holds_closings=True, takes=0,
+        ),
+        Plan(
+            "fsync", "each answer followed to the disk by system calls", 1.0, _quiet, 1.0,
+            writes=1000, roles=("energy-api-1", "energy-api-2"),
+        ),
+        Plan(
+            "followed", "a hundred answers followed to the disk, for plants", 1.0, _quiet, 1.0,
+            writes=100, roles=("energy-api-1",),
         ),
         Plan("ALL", "all of it", 20, _everything, 2.0),
     )

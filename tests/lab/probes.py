@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import psycopg
 
-from lab.checks import Findings
+from lab.findings import Findings
 from lab.house import LabHouse
 from lab.market import COUNTY, LabSale, Market
 from yaosu.demo.people import CENTER, county

@@ -12,9 +12,11 @@ from typing import Any
 
 import httpx
 
-from lab.checks import Findings, Judge, Sampler, canaries_in
+from lab.checks import Judge
 from lab.clocks import Clocks, jumping, library
 from lab.crowd import Crowd
+from lab.durable import followed
+from lab.findings import Findings, canaries_in
 from lab.history import Broken, History
 from lab.house import LabHouse
 from lab.market import LabSale, Market
@@ -24,6 +26,9 @@ from lab.parts import end
 from lab.plans import Plan
 from lab.plants import PLANTS
 from lab.probes import Board, Isolation, holding_closings
+from lab.sales import Sales
+from lab.sampler import Sampler
+from lab.takes import Takes
 from lab.wire import WireListener
 from yaosu.processes import CannotStart
 
@@ -61,6 +66,7 @@ class Lab:
             self.directory / "house",
             preload=clocks.environment if clocks else lambda name: {},
             has_real_kafka=self.asked.kafka,
+            roles=self.asked.plan.roles,
             plants=[plant.name for plant in planted if plant.edits],
             database_options=[option for plant in planted for option in plant.database],
             after_migration=_together(plant.statements for plant in planted),
@@ -68,7 +74,10 @@ class Lab:
         try:
             async with house:
                 self.say(f"house ready in {time.monotonic() - began:.1f} s")
-                await self._live(house, history, clocks)
+                if self.asked.plan.writes:
+                    await self._followed(house, history)
+                else:
+                    await self._live(house, history, clocks)
         except CannotStart as why:
             # A database that may lose commits is refused: that is how the first promise is kept.
             guarantee = "G2" if "may lose commits" in str(why) else "G12"
@@ -88,6 +97,14 @@ class Lab:
             return None
         return Clocks(self.directory / "clocks", found)
 
+    async def _followed(self, house: LabHouse, history: History) -> None:
+        chance = random.Random(self.asked.seed)
+        async with Crowd(house, history, chance, doors=("direct", "direct")) as crowd:
+            writes = self.asked.plan.writes
+            missing = await followed(crowd, writes, self.directory / "trace", self.findings)
+        if missing:
+            self.say(f"SKIPPED: no answer is followed to the disk: {missing}")
+
     async def _live(self, house: LabHouse, history: History, clocks: Clocks | None) -> None:
         seed = self.asked.seed
         crowd = Crowd(house, history, random.Random(seed))
@@ -99,13 +116,13 @@ class Lab:
         async with crowd:
             market = Market(house, crowd, random.Random(seed + 2), self.asked.plan.bidders)
             nemesis.replay = market.replay
-            market.before_opening = self._scan(house, history)
+            sales = Sales(market, self.asked.plan.series, before_opening=self._scan(house, history))
             if self.asked.plan.holds_closings:
-                market.over_closing = holding_closings(house, self.findings)
-            if clocks and market.over_closing:
+                sales.over_closing = holding_closings(house, self.findings)
+            if clocks and sales.over_closing:
                 chance = random.Random(seed + 3)
-                market.over_closing = jumping(
-                    clocks, house, self.findings, chance, market.over_closing
+                sales.over_closing = jumping(
+                    clocks, house, self.findings, chance, sales.over_closing
                 )
             try:
                 await market.begin()
@@ -120,7 +137,7 @@ class Lab:
                 for watcher in (sampler, listener, isolation, memory, board)
             ]
             try:
-                await self._hurt(nemesis, market)
+                await self._hurt(nemesis, sales)
                 if not self._is_enough():
                     await self._judge(house, history, market)
             finally:
@@ -128,7 +145,7 @@ class Lab:
         if not self._is_enough():
             await asyncio.to_thread(sampler.sample)
         self.findings.figures |= {
-            "closings": market.closings,
+            "closings": sales.closings,
             "sales": len(market.sales),
             "kills": sum(nemesis.kills.values()),
             "kills_by_role": dict(sorted(nemesis.kills.items())),
@@ -148,10 +165,10 @@ class Lab:
             await judge.evidence(self.directory / "evidence.zip")
             await asyncio.to_thread(judge.judge)
 
-    async def _hurt(self, nemesis: Nemesis, market: Market) -> None:
+    async def _hurt(self, nemesis: Nemesis, sales: Sales) -> None:
         until = time.monotonic() + self.asked.minutes * 60
         acting = asyncio.create_task(self._act(nemesis, until))
-        working = asyncio.create_task(self._work(market, acting, until))
+        working = asyncio.create_task(self._work(sales, acting, until))
         red = asyncio.create_task(self._until_red())
         both: asyncio.Future[Any] = asyncio.gather(acting, working)
         ends: list[asyncio.Future[Any]] = [both, red]
@@ -183,26 +200,23 @@ class Lab:
                 return
             await nemesis.run([act], self.asked.plan.pause_s, until)
 
-    async def _work(self, market: Market, acting: "asyncio.Task[None]", until: float) -> None:
+    async def _work(self, sales: Sales, acting: "asyncio.Task[None]", until: float) -> None:
         """Rounds of sales with takes of quota beside them, at least until the nemesis is done."""
         number = 0
-        plan = self.asked.plan
+        takes = Takes(sales.market, sales)
         while not number or not acting.done() or time.monotonic() < until:
             number += 1
             await asyncio.gather(
-                market.play_round(plan.sales, gap_s=plan.gap_s, window_s=plan.window_s),
-                self._takes(market, number),
+                sales.play_round(),
+                self._takes(takes, number),
             )
-            self.say(f"round {number}: {market.closings} closings")
+            self.say(f"round {number}: {sales.closings} closings")
             if self.asked.plan.name == "P0" and acting.done():
                 return
 
-    async def _takes(self, market: Market, number: int) -> None:
+    async def _takes(self, takes: Takes, number: int) -> None:
         for turn in range(self.asked.plan.takes):
-            at = number * 10 + turn
-            await asyncio.gather(
-                market.contest(at), market.overfill(at), market.assign(at), market.shut_down(at)
-            )
+            await takes.turn(number * 10 + turn)
 
     def _scan(
         self, house: LabHouse, history: History

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from lab.checks import Findings
+from lab.findings import Findings
 from lab.house import SOURCES, LabHouse
 from marketkit.outbox import PARTITIONS, Placed
 from marketkit.signing import chain_after, same, unb64

@@ -18,6 +18,7 @@ from hypothesis.stateful import (
 from builders import a_booking, a_lot, an_account, an_issue
 from databases import LAND, Migrated, Package, rows
 from machines import Bench, bench, how_much
+from marketkit.closings import close, standing_imbalance
 from marketkit.db import Session
 from marketkit.holds import hold, post_holds, void_holds, void_part
 from marketkit.ledger import book, imbalance, open_account
@@ -126,6 +127,10 @@ class Ledger(RuleBasedStateMachine):
         self.does(void_holds, a_booking("VOID", key), refused=False)
         self._give_back(key, self._left(key))
 
+    @rule(count=st.integers(1, 6))
+    def close(self, count: int) -> None:
+        self.at.run(self.at.house.run(lambda s: close(s, 1 << 62, count), "worker"))
+
     def _left(self, key: str) -> int:
         return sum(held.remaining for held in self.holds[key])
 
@@ -161,6 +166,7 @@ class Ledger(RuleBasedStateMachine):
     def nothing_appears_or_vanishes(self) -> None:
         found = self.at.run(self.at.house.run(imbalance, "worker"))
         assert not any(found.by_asset.values())
+        assert self.at.run(self.at.house.run(standing_imbalance, "worker")) == found
         available = "SELECT account FROM balance WHERE NOT is_issuance AND posted < held"
         assert self.at.run(rows(self.at.house, available)) == []
 

@@ -13,6 +13,7 @@ from brokers import Broker
 from builders import MAC_KEY, a_lot, an_issue
 from databases import LAND, Migrated, Package, rows
 from marketkit import worker
+from marketkit.closings import Books
 from marketkit.db import Database, Session
 from marketkit.inbox import rebuild
 from marketkit.kafka import WireDown, listening
@@ -163,12 +164,13 @@ async def test_the_clock_runs_its_ticks_and_signs_checkpoints(kit_house: Databas
 
 async def test_an_imbalance_is_shown_and_logged(kit_house: Database, migrated: Databases) -> None:
     await kit_house.run(lambda s: an_issue(s, 500, lot=a_lot("lot-1")))
-    await check_ledger(kit_house)
+    books = Books(kit_house)
+    await check_ledger(books)
     assert (IMBALANCE.labels("ENERGY")._value.get(), CHECKED._value.get()) == (0, 2)
     with migrated(LAND).superuser() as connection:
         connection.execute("UPDATE balance SET posted = 507 WHERE posted = 500")
     with capture_logs() as logs:
-        found = await check_ledger(kit_house)
+        found = await check_ledger(books)
     assert found.by_asset == {"ENERGY": 7}
     assert IMBALANCE.labels("ENERGY")._value.get() == 7
     assert {"event": "ledger_imbalance", "log_level": "error", "asset": "ENERGY", "amount": 7} in [

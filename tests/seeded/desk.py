@@ -29,10 +29,8 @@ LOT = "lot-1"
 # Less than the orders ask for together: some are refused, and a refusal is an answer too.
 STOCK_MINOR = 3_000
 
+_GONE = "DROP SCHEMA IF EXISTS desk, board, copied CASCADE;"
 DESK = """
-DROP SCHEMA IF EXISTS desk CASCADE;
-DROP SCHEMA IF EXISTS board CASCADE;
-DROP SCHEMA IF EXISTS copied CASCADE;
 CREATE SCHEMA copied;
 CREATE SCHEMA desk;
 CREATE TABLE desk.aggregate (key text PRIMARY KEY, number bigint NOT NULL DEFAULT 0);
@@ -162,7 +160,9 @@ _KEPT = ("desk.aggregate", "account", "lot", "transfer", "movement", "balance")
 _EMPTIED = ("board.seen", "outbox", "log", "stored_answer", "position", "parked", "hold")
 _SEALED = ("source_checkpoint", "checkpoint", "signing_key")
 # Set back, or never written by what the seeds do.
-_OTHERS = {"house", "partition_head", "relay_position", "request", "served_revision"}
+_OTHERS = {
+    "house", "partition_head", "relay_position", "request", "served_revision", "closed_total",
+}  # fmt: skip
 
 
 def clear(connection: psycopg.Connection[Any], epoch: int) -> None:
@@ -185,11 +185,18 @@ def _copy(table: str) -> str:
     return f"copied.{table.rpartition('.')[2]}"
 
 
+def clear_away(database: Migrated) -> None:
+    """Leave the database to others as its migrations made it."""
+    with database.superuser() as connection:
+        connection.execute(_GONE.encode())
+    database.reset()
+
+
 async def set_up(database: Migrated) -> None:
     """The two toys beside marketkit's tables, furnished."""
     database.reset()
     with database.superuser() as connection:
-        connection.execute(DESK.encode())
+        connection.execute((_GONE + DESK).encode())
         house = database.database()
         await furnish(house)
         await house.close()

@@ -12,7 +12,8 @@ from sqlalchemy import delete, insert
 from sqlmodel import col, select
 
 from builders import MAC_KEY
-from marketkit.batch import Answer, Command, Hot, StoredAnswer, Verdict, execute
+from marketkit.answers import StoredAnswer
+from marketkit.batch import Answer, Command, Hot, Verdict, execute
 from marketkit.db import Database, Session, new_id
 from marketkit.inbox import Position, Taken, position_of, positions_of
 from marketkit.outbox import PARTITIONS, Log, Outbox, Placed, heads_of

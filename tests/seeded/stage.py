@@ -11,7 +11,7 @@ from psycopg.rows import namedtuple_row
 from sqlalchemy.engine import make_url
 
 from databases import LAND, Migrated, address, superuser
-from seeded.desk import set_up
+from seeded.desk import clear_away, set_up
 from seeded.play import PARTS, Stage
 from seeded.turns import watch
 from yaosu.postgres import Postgres
@@ -32,6 +32,7 @@ async def staged(database: Migrated, parts: Sequence[str] = PARTS) -> AsyncItera
             yield Stage(houses, monitor, seeing)
     for house in houses.values():
         await house.close()
+    clear_away(database)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from marketkit.inbox import is_passing
 from marketkit.kafka import WireDown
 
 STEPS_MAX = 5_000
-LOOK_AGAIN_S = 0.002
+LOOK_AGAIN_S = 0.006
 PATIENCE_S = 20.0
 
 Life = Callable[[], Awaitable[None]]

@@ -13,9 +13,10 @@ TESTS = Path(__file__).parents[3] / "tests"
 
 def lab(
     seed: Annotated[int, typer.Option(help="同一种子，同一故障次序")] = 1,
-    plan: Annotated[str, typer.Option(help="计划：P0 至 P8，见 docs/fault-lab.md")] = "P0",
+    plan: Annotated[str, typer.Option(help="计划：P0 至 P8，见 docs/fault-lab.md")] = "",
     minutes: Annotated[str, typer.Option(help="时长，可为小数；不填则按计划")] = "",
     plant: Annotated[str, typer.Option(help="植入的缺陷，逗号分隔；all 为逐一全部")] = "",
+    seeds: Annotated[int, typer.Option(help="植入的缺陷各以几个种子逐一运行")] = 0,
     kafka: Annotated[bool, typer.Option("--kafka", help="三个真实的 Kafka 节点")] = False,
     keep: Annotated[Path | None, typer.Option(help="保留全部数据、日志与报告的目录")] = None,
 ) -> None:
@@ -25,9 +26,10 @@ def lab(
         raise typer.Exit(1)
     options = {
         "--seed": seed,
-        "--plan": plan,
+        "--plan": plan or None,
         "--minutes": minutes or None,
         "--plant": plant or None,
+        "--seeds": seeds or None,
         "--keep": keep,
     }
     given = [

@@ -3,28 +3,24 @@
 A command's key, its effect and its answer are one transaction; a stored answer is for ever.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Generic, TypeVar
 from urllib.parse import quote
 
 from pydantic import BaseModel
-from sqlalchemy import LargeBinary
 from sqlalchemy.exc import DBAPIError
-from sqlmodel import Field
 
-from marketkit.db import KitTable, Session, UtcInstant, insert_all, instant, sql, sqlstate
+from marketkit.answers import Place, StoredAnswer, claimed, stored_answers
+from marketkit.db import Session, instant, sqlstate
 from marketkit.errors import DEFECTS, Busy, Conflict, Refusal, RuleBroken, problem
 from marketkit.logs import log
+from marketkit.rows import insert_all
 from marketkit.signing import canonical
 
 C = TypeVar("C")
 P = TypeVar("P")
 Verdict = BaseModel | Refusal
-
-# Who asks, and under which key.
-Place = tuple[str, str]
 
 COMMANDS_MAX = 256
 LATER = {"40P01", "55P03", "57014"}
@@ -54,18 +50,6 @@ class IdempotencyKeyInFlight(Conflict):
 
 class IdempotencyKeyReused(RuleBroken):
     title = "该幂等键已用于另一请求"
-
-
-class StoredAnswer(KitTable, table=True):
-    """What a principal's key was answered; never expires, so a retry never acts twice."""
-
-    principal: str = Field(primary_key=True)
-    key: str = Field(primary_key=True)
-    fingerprint: bytes = Field(sa_type=LargeBinary)
-    status: int
-    location: str = ""
-    body: bytes = Field(sa_type=LargeBinary)
-    answered_at: datetime = Field(sa_type=UtcInstant)
 
 
 @dataclass(frozen=True)
@@ -100,18 +84,18 @@ async def execute(session: Session, commands: Sequence[Command[C]], hot: Hot[C, 
     assert len(commands) <= COMMANDS_MAX
     answers: dict[Place, Answer] = {}
     fresh: dict[Place, Command[C]] = {}
-    stored = await _stored(session, {(one.principal, one.key) for one in commands})
+    stored = await stored_answers(session, {(one.principal, one.key) for one in commands})
     for command in commands:
         place = (command.principal, command.key)
         if place not in stored:
             fresh.setdefault(place, command)
     if fresh:
-        claimed = await _claimed(session, list(fresh))
-        for place in fresh.keys() - claimed:
+        ours = await claimed(session, list(fresh))
+        for place in fresh.keys() - ours:
             answers[place] = _answer_of(fresh.pop(place), IdempotencyKeyInFlight(retry_after_s=1))
     if fresh:
         # A twin may have committed between the first look and the lock.
-        stored |= await _stored(session, fresh.keys())
+        stored |= await stored_answers(session, fresh.keys())
         fresh = {place: command for place, command in fresh.items() if place not in stored}
         answers |= await _act(session, fresh, hot)
     return [_checked(answers, stored, fresh, command) for command in commands]
@@ -130,33 +114,6 @@ def _checked(
     if first is not None and first.fingerprint != command.fingerprint:
         return _answer_of(command, IdempotencyKeyReused())
     return answers[place]
-
-
-async def _stored(session: Session, places: Collection[Place]) -> dict[Place, StoredAnswer]:
-    found = await sql(
-        session,
-        f"SELECT stored_answer.* FROM stored_answer JOIN {_PLACES} USING (principal, key)",
-        **_columns(places),
-    )
-    return {(row.principal, row.key): StoredAnswer(**row._mapping) for row in found.all()}
-
-
-async def _claimed(session: Session, places: Sequence[Place]) -> set[Place]:
-    """Those of the places that are in flight nowhere else; they are ours until the commit."""
-    found = await sql(
-        session,
-        "SELECT principal, key, pg_try_advisory_xact_lock("
-        f"hashtextextended(principal || chr(31) || key, 7370500)) AS is_ours FROM {_PLACES}",
-        **_columns(places),
-    )
-    return {(row.principal, row.key) for row in found.all() if row.is_ours}
-
-
-_PLACES = "unnest(CAST(:principals AS text[]), CAST(:keys AS text[])) AS place(principal, key)"
-
-
-def _columns(places: Collection[Place]) -> dict[str, list[str]]:
-    return {"principals": [one for one, _ in places], "keys": [key for _, key in places]}
 
 
 async def _act(

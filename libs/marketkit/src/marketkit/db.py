@@ -2,11 +2,10 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Any, ClassVar, Literal, TypeVar
 
 from sqlalchemy import (
@@ -19,7 +18,6 @@ from sqlalchemy import (
     SmallInteger,
     text,
 )
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel import Field, SQLModel
@@ -45,7 +43,6 @@ NAMING = {
 Minor: Any = BigInteger
 UtcInstant: Any = DateTime(timezone=True)
 
-_DIALECT = postgresql.dialect()
 # A frozen process must lose its locks before those who wait for them give up (idle < lock).
 _TIMEOUTS = {
     "timezone": "UTC",
@@ -191,26 +188,6 @@ class Database:
 async def sql(session: Session, statement: str, **parameters: Any) -> CursorResult[Any]:
     """One statement of plain SQL in the session's transaction."""
     return await (await session.connection()).execute(text(statement), parameters)
-
-
-async def insert_all(
-    session: Session, table: type[Table], rows: Sequence[Mapping[str, Any]]
-) -> None:
-    """Insert rows of the same columns, in their order, by one statement: a column an array."""
-    if rows:
-        columns = {name: [row[name] for row in rows] for name in rows[0]}
-        await sql(session, _insertion(table, tuple(columns)), **columns)
-
-
-@cache
-def _insertion(table: type[Table], names: tuple[str, ...]) -> str:
-    kinds = table.metadata.tables[str(table.__tablename__)].columns
-    arrays = [f"CAST(:{name} AS {kinds[name].type.compile(_DIALECT)}[])" for name in names]
-    columns = ", ".join(names)
-    return (
-        f"INSERT INTO {table.__tablename__} ({columns}) SELECT {columns} FROM "
-        f"unnest({', '.join(arrays)}) WITH ORDINALITY AS given({columns}, ordinal) ORDER BY ordinal"
-    )
 
 
 def house(session: Session) -> Database:

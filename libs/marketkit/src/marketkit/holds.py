@@ -36,6 +36,9 @@ class _Open:
     pledged: int
 
 
+_Lots = dict[tuple[str, str], list[_Open]]
+
+
 async def hold(
     session: Session, booking: Booking, account: str, asset: str, quantity: int
 ) -> list[Leg]:
@@ -53,8 +56,10 @@ async def hold(
 
 async def hold_each(session: Session, takes: Sequence[Take]) -> list[list[Leg] | Conflict]:
     """Hold what can be held, in the order of the takes: the legs of each, or why it cannot be."""
-    lots = await _lots_of(session, takes)
-    outcomes = [_picked(take, lots.get((take.account, take.asset), [])) for take in takes]
+    outcomes = _picked_each(takes, await _lots_of(session, takes, pledged="0"))
+    if any(isinstance(outcome, Conflict) for outcome in outcomes):
+        # Only a refusal tells what is pledged: nobody else pays for adding it up.
+        outcomes = _picked_each(takes, await _lots_of(session, takes, pledged=PLEDGED))
     pairs = zip(takes, outcomes, strict=True)
     held = [(take, legs) for take, legs in pairs if not isinstance(legs, Conflict)]
     rows = [
@@ -68,6 +73,10 @@ async def hold_each(session: Session, takes: Sequence[Take]) -> list[list[Leg] |
         await session.exec(insert(Hold), params=rows)
         await book_each(session, [(take.booking, legs) for take, legs in held])
     return outcomes
+
+
+def _picked_each(takes: Sequence[Take], lots: _Lots) -> list[list[Leg] | Conflict]:
+    return [_picked(take, lots.get((take.account, take.asset), [])) for take in takes]
 
 
 def _picked(take: Take, lots: list[_Open]) -> list[Leg] | Conflict:
@@ -88,18 +97,18 @@ def _picked(take: Take, lots: list[_Open]) -> list[Leg] | Conflict:
     return [Leg(take.account, take.asset, one.lot, 0, part) for one, part in parts]
 
 
-async def _lots_of(session: Session, takes: Sequence[Take]) -> dict[tuple[str, str], list[_Open]]:
+async def _lots_of(session: Session, takes: Sequence[Take], *, pledged: str) -> _Lots:
     found = await sql(
         session,
         # Locked in the order in which transfers touch balances, not by age.
         "SELECT b.account, l.asset, l.id, l.effective_on, b.posted - b.held AS free, "
         "l.is_dual_high_barred, l.is_locally_usable, l.needs_city_consent, l.valid_until_on, "
-        f"{PLEDGED} AS pledged FROM balance b JOIN lot l ON l.id = b.lot "
+        f"{pledged} AS pledged FROM balance b JOIN lot l ON l.id = b.lot "
         "WHERE b.account = ANY(:accounts) AND b.posted > 0 ORDER BY b.account, b.lot "
         "FOR UPDATE OF b",
         accounts=[take.account for take in takes],
     )
-    lots: dict[tuple[str, str], list[_Open]] = {}
+    lots: _Lots = {}
     for row in sorted(found.all(), key=lambda row: (row.effective_on, row.id)):
         opened = _Open(row.id, tuple(row[5:9]), row.free, int(row.pledged))
         lots.setdefault((row.account, row.asset), []).append(opened)

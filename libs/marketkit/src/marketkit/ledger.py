@@ -108,7 +108,7 @@ class Hold(KitTable, table=True):
 
     __table_args__ = (
         CheckConstraint("remaining >= 0 AND remaining <= quantity", name="remaining"),
-        Index("ix_hold_pledged", "account", "lot", postgresql_where=text("creditor IS NOT NULL")),
+        Index("ix_hold_open", "account", "lot", postgresql_where=text("remaining > 0")),
     )
     id: str = Field(primary_key=True)
     purpose: str
@@ -181,7 +181,7 @@ _MOVED = (
 )
 PLEDGED = (
     "coalesce((SELECT sum(remaining) FROM hold WHERE hold.account = b.account "
-    "AND hold.lot = b.lot AND creditor IS NOT NULL), 0)"
+    "AND hold.lot = b.lot AND remaining > 0 AND creditor IS NOT NULL), 0)"
 )
 
 
@@ -239,17 +239,24 @@ async def issue(
     return await book(session, booking, legs)
 
 
-async def imbalance(session: Session) -> Imbalance:
+MOVED = "SELECT account, lot, sum(posted) AS posted, sum(held) AS held FROM movement GROUP BY 1, 2"
+
+
+async def imbalance(session: Session, moved: str = MOVED) -> Imbalance:
     """Conservation recomputed from movements; every figure must be 0.
 
     Counts, per asset, what was posted of a lot from nowhere, and by what balances and open holds
     differ from the movements, whichever of the three has a row.
+
+    Args:
+        session: A transaction that may see them all.
+        moved: A query for the sums of the movements by account and lot, if not out of them all.
     """
     found = await sql(
         session,
-        "WITH moved AS (SELECT account, lot, sum(posted) AS posted, sum(held) AS held "
-        "               FROM movement GROUP BY 1, 2), "
-        "open_hold AS (SELECT account, lot, sum(remaining) AS held FROM hold GROUP BY 1, 2), "
+        f"WITH moved AS ({moved}), "
+        "open_hold AS (SELECT account, lot, sum(remaining) AS held FROM hold "
+        "               WHERE remaining > 0 GROUP BY 1, 2), "
         "by_lot AS (SELECT lot, count(*) AS balance_count, abs(sum(coalesce(m.posted, 0))) + "
         "  sum(abs(coalesce(m.posted, 0) - coalesce(b.posted, 0)) "
         "    + abs(coalesce(m.held, 0) - coalesce(b.held, 0)) "

@@ -18,12 +18,12 @@ from marketkit.db import (
     Session,
     actor,
     house,
-    insert_all,
     instant,
     new_id,
     sql,
 )
 from marketkit.facts import Fact
+from marketkit.rows import insert_all
 from marketkit.signing import chain_after, partition_of, wire_mac
 
 PARTITIONS = 6

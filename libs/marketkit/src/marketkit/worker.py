@@ -9,11 +9,12 @@ import psycopg
 from prometheus_client import Counter, Gauge
 from sqlalchemy.engine import make_url
 
-from marketkit import ledger
 from marketkit.checkpoint import sign_checkpoint
+from marketkit.closings import Books
 from marketkit.db import Database, Session, sql
 from marketkit.feed import FeedDown
 from marketkit.kafka import Wire, WireDown, producing
+from marketkit.ledger import Imbalance
 from marketkit.logs import log
 from marketkit.outbox import note_sent, sequence, unsent
 
@@ -175,6 +176,7 @@ async def clock_forever(house: Database, ticks: Sequence[Tick]) -> None:
     """Tell what has fallen due; nothing is decided here, commands judge their deadlines."""
     now = asyncio.get_running_loop().time
     checkpoint_due = ledger_due = now()
+    books = Books(house)
     while True:
         for tick in ticks:
             await house.run(tick, "worker")
@@ -183,7 +185,7 @@ async def clock_forever(house: Database, ticks: Sequence[Tick]) -> None:
             await house.run(sign_checkpoint, "worker")
             checkpoint_due = now() + CHECKPOINT_EVERY_S
         if now() >= ledger_due:
-            await check_ledger(house)
+            await check_ledger(books)
             ledger_due = now() + LEDGER_CHECK_EVERY_S
         await asyncio.sleep(0.5)
 
@@ -205,19 +207,19 @@ async def measure(session: Session) -> None:
     CLOCK_OFFSET.set(row.offset_s)
 
 
-async def check_ledger(house: Database) -> ledger.Imbalance:
-    """Recompute conservation and show it; a figure other than 0 is an alarm."""
+async def check_ledger(books: Books) -> Imbalance:
+    """Recompute conservation and show it; a figure other than 0 is an alarm.
 
-    async def look(session: Session) -> ledger.Imbalance:
-        await sql(session, "SET LOCAL statement_timeout = '30s'")
-        return await ledger.imbalance(session)
-
-    found = await house.run(look, "worker")
+    While there is none, what no movement can precede any more is closed.
+    """
+    found = await books.check()
     CHECKED.set(found.row_count)
     for asset, amount in found.by_asset.items():
         IMBALANCE.labels(asset).set(amount)
         if amount:
             log.error("ledger_imbalance", asset=asset, amount=amount)
+    if not any(found.by_asset.values()):
+        await books.close()
     return found
 
 

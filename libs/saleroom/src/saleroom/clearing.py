@@ -3,11 +3,11 @@
 Pure integers: no clock, no database, no network, no randomness but the seed that was published.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
-from itertools import groupby
+from itertools import groupby, repeat
 from operator import attrgetter
 from typing import Literal, NamedTuple
 
@@ -92,6 +92,22 @@ class Clearing:
     proceeds_fen: int
 
 
+class _Admitted(NamedTuple):
+    """Bids in the order of time, and by their ids the quantities that limits cut.
+
+    No object is made for a bid before it is awarded: a million of them take a few seconds.
+    """
+
+    bids: Sequence[Bid]
+    cut_minor: Mapping[str, int]
+
+    def quantities_minor(self, bids: Iterable[Bid]) -> list[int]:
+        """What is asked for by each of these bids, after limits."""
+        if not self.cut_minor:
+            return [bid.quantity_minor for bid in bids]
+        return [self.cut_minor.get(bid.bid_id, bid.quantity_minor) for bid in bids]
+
+
 class _Served(NamedTuple):
     """Bids in the order served: those filled, then those the end of the supply cut or left out.
 
@@ -109,10 +125,9 @@ def clear(terms: Terms, bids: Sequence[Bid]) -> Clearing:
     has seen to both. A supply below one lot sells nothing and is `FAILED`.
     """
     admitted, rejected = _admit(terms, bids)
-    demand_minor = sum(bid.quantity_minor for bid in admitted)
-    if admitted and demand_minor < terms.offered_minor and terms.undersubscribed == "CANCEL":
+    if terms.undersubscribed == "CANCEL" and _is_undersubscribed(terms, admitted):
         return _no_sale(terms, "CANCELLED", rejected)
-    awards, price_fen = _award(terms, _serve(terms, admitted))
+    awards, price_fen = _award(terms, admitted, _serve(terms, admitted))
     if not awards:
         return _no_sale(terms, "FAILED", rejected)
     sold_minor = sum(award.quantity_minor for award in awards)
@@ -127,56 +142,72 @@ def clear(terms: Terms, bids: Sequence[Bid]) -> Clearing:
     )
 
 
+def _is_undersubscribed(terms: Terms, admitted: _Admitted) -> bool:
+    return 0 < sum(admitted.quantities_minor(admitted.bids)) < terms.offered_minor
+
+
 def _no_sale(terms: Terms, outcome: Outcome, rejected: tuple[Rejected, ...]) -> Clearing:
     return Clearing(outcome, None, 0, terms.supply_minor, (), rejected, 0)
 
 
-def _admit(terms: Terms, bids: Sequence[Bid]) -> tuple[list[Bid], tuple[Rejected, ...]]:
+def _admit(terms: Terms, bids: Sequence[Bid]) -> tuple[_Admitted, tuple[Rejected, ...]]:
     codes: dict[str, RejectionCode] = {}
     eligible: list[Bid] = []
+    floor_fen, lot_minor = terms.floor_fen, terms.lot_minor
     for bid in bids:
-        if bid.price_fen < terms.floor_fen:
+        if bid.price_fen < floor_fen:
             codes[bid.bid_id] = "BELOW_FLOOR"
-        elif bid.quantity_minor % terms.lot_minor:
+        elif bid.quantity_minor % lot_minor:
             codes[bid.bid_id] = "OFF_LOT"
         else:
             eligible.append(bid)
-    admitted: list[Bid] = []
-    left_minor = _left_by_limits(terms, eligible)
-    for bid in eligible:
-        if bid.bid_id not in left_minor:
-            admitted.append(bid)
-        elif left_minor[bid.bid_id] < (bid.min_accept_minor or 1):
-            codes[bid.bid_id] = "OVER_BID_LIMIT"
-        else:
-            admitted.append(replace(bid, quantity_minor=left_minor[bid.bid_id]))
-    rejected = [Rejected(bid.bid_id, codes[bid.bid_id]) for bid in bids if bid.bid_id in codes]
+    left_minor = _exceeded(terms, eligible)
+    admitted = _Admitted(_by_time(eligible), {})
+    if left_minor:
+        admitted = _cut(admitted.bids, left_minor, codes)
+    rejected = [
+        Rejected(bid.bid_id, code) for bid in bids if (code := codes.get(bid.bid_id)) is not None
+    ]
     return admitted, tuple(rejected)
 
 
-def _left_by_limits(terms: Terms, bids: Sequence[Bid]) -> dict[str, int]:
-    """What the limits leave of each bid they cut, possibly nothing."""
+def _exceeded(terms: Terms, bids: Iterable[Bid]) -> dict[str, int]:
+    """The limits of those bidders whose bids ask for more together."""
     if terms.purchase_limit_minor is None and not terms.limits_minor:
         return {}
     wanted_minor: dict[str, int] = {}
     for bid in bids:
         bidder = bid.bidder
         wanted_minor[bidder] = wanted_minor.get(bidder, 0) + bid.quantity_minor
-    left_minor: dict[str, int] = {}
-    for bidder, wanted in wanted_minor.items():
-        limit = terms.limit_minor(bidder)
-        if limit is not None and wanted > limit:
-            left_minor[bidder] = limit
-    return dict(_cut((bid for bid in bids if bid.bidder in left_minor), left_minor))
+    limits = ((bidder, terms.limit_minor(bidder)) for bidder in wanted_minor)
+    return {
+        bidder: limit
+        for bidder, limit in limits
+        if limit is not None and wanted_minor[bidder] > limit
+    }
 
 
-def _cut(bids: Iterable[Bid], left_minor: dict[str, int]) -> Iterator[tuple[str, int]]:
+def _cut(
+    by_time: Iterable[Bid], left_minor: dict[str, int], codes: dict[str, RejectionCode]
+) -> _Admitted:
     # The lowest price goes first, then the latest bid: what is kept is served in the order of time.
-    for bid in _by_time(bids):
-        left = left_minor[bid.bidder]
-        if bid.quantity_minor > left:
-            yield bid.bid_id, left
-        left_minor[bid.bidder] = max(0, left - bid.quantity_minor)
+    kept: list[Bid] = []
+    cut_minor: dict[str, int] = {}
+    for bid in by_time:
+        left = left_minor.get(bid.bidder)
+        if left is None:
+            kept.append(bid)
+        elif bid.quantity_minor <= left:
+            left_minor[bid.bidder] = left - bid.quantity_minor
+            kept.append(bid)
+        else:
+            left_minor[bid.bidder] = 0
+            if left >= (bid.min_accept_minor or 1):
+                cut_minor[bid.bid_id] = left
+                kept.append(bid)
+            else:
+                codes[bid.bid_id] = "OVER_BID_LIMIT"
+    return _Admitted(kept, cut_minor)
 
 
 def _by_time(bids: Iterable[Bid]) -> list[Bid]:
@@ -201,65 +232,68 @@ def _by_draw(bids: Iterable[Bid], seed: bytes) -> list[Bid]:
     return ordered
 
 
-def _serve(terms: Terms, bids: Sequence[Bid]) -> _Served:
+def _serve(terms: Terms, admitted: _Admitted) -> _Served:
     if terms.tie_rule == "TIME":
-        return _serve_in_turn(_by_time(bids), terms.offered_minor)
-    ordered = _by_draw(bids, terms.seed)
+        return _serve_in_turn(admitted, admitted.bids, terms.offered_minor)
+    drawn = _by_draw(admitted.bids, terms.seed)
     if terms.tie_rule == "RANDOM":
-        return _serve_in_turn(ordered, terms.offered_minor)
-    return _serve_by_level(ordered, terms.offered_minor, terms.lot_minor)
+        return _serve_in_turn(admitted, drawn, terms.offered_minor)
+    return _serve_by_level(terms, admitted, drawn)
 
 
-def _serve_in_turn(bids: Iterable[Bid], offered_minor: int) -> _Served:
+def _serve_in_turn(admitted: _Admitted, bids: Iterable[Bid], offered_minor: int) -> _Served:
     left_minor = offered_minor
+    cut_minor = admitted.cut_minor
     filled: list[Bid] = []
     for bid in bids:
-        if bid.quantity_minor <= left_minor:
-            left_minor -= bid.quantity_minor
+        quantity_minor = bid.quantity_minor
+        if cut_minor:
+            quantity_minor = cut_minor.get(bid.bid_id, quantity_minor)
+        if quantity_minor <= left_minor:
+            left_minor -= quantity_minor
             filled.append(bid)
         elif left_minor == 0 or left_minor >= (bid.min_accept_minor or 0):
             return _Served(filled, [(bid, left_minor)])
     return _Served(filled, [])
 
 
-def _serve_by_level(bids: Iterable[Bid], offered_minor: int, lot_minor: int) -> _Served:
-    left_minor = offered_minor
+def _serve_by_level(terms: Terms, admitted: _Admitted, bids: Iterable[Bid]) -> _Served:
+    left_minor = terms.offered_minor
     filled: list[Bid] = []
     for _, same_price in groupby(bids, key=attrgetter("price_fen")):
         level = list(same_price)
-        wanted_minor = sum(bid.quantity_minor for bid in level)
-        if wanted_minor > left_minor:
-            return _Served(filled, _share_out(level, left_minor, lot_minor))
-        left_minor -= wanted_minor
+        wanted_minor = admitted.quantities_minor(level)
+        if sum(wanted_minor) > left_minor:
+            shares_minor = _share_out(wanted_minor, left_minor, terms.lot_minor)
+            return _Served(filled, list(zip(level, shares_minor, strict=True)))
+        left_minor -= sum(wanted_minor)
         filled += level
     return _Served(filled, [])
 
 
-def _share_out(level: Sequence[Bid], left_minor: int, lot_minor: int) -> list[tuple[Bid, int]]:
+def _share_out(wanted_minor: Sequence[int], left_minor: int, lot_minor: int) -> list[int]:
     # Less is left than the level wants, so every floor is at least a lot under its bid and the
     # lots left over are fewer than the bids: one each in the order drawn hands out all of them.
-    wanted_lots = sum(bid.quantity_minor for bid in level) // lot_minor
+    wanted_lots = sum(wanted_minor) // lot_minor
     left_lots = left_minor // lot_minor
-    lots = [bid.quantity_minor // lot_minor * left_lots // wanted_lots for bid in level]
+    lots = [wanted // lot_minor * left_lots // wanted_lots for wanted in wanted_minor]
     over = left_lots - sum(lots)
-    return [
-        (bid, (share + (place < over)) * lot_minor)
-        for place, (bid, share) in enumerate(zip(level, lots, strict=True))
-    ]
+    return [(share + (place < over)) * lot_minor for place, share in enumerate(lots)]
 
 
-def _award(terms: Terms, served: _Served) -> tuple[list[Award], int | None]:
+def _award(terms: Terms, admitted: _Admitted, served: _Served) -> tuple[list[Award], int | None]:
     """Awards in the order served, and the one price of all if there is one."""
     won = [(bid, quantity_minor) for bid, quantity_minor in served.short if quantity_minor]
     price_fen = _price(terms, served, won)
     scale = terms.unit.scale
-
-    def award(bid: Bid, quantity_minor: int) -> Award:
-        price = bid.price_fen if price_fen is None else price_fen
-        return Award(bid.bid_id, quantity_minor, price, half_up(price * quantity_minor, scale))
-
-    awards = [award(bid, bid.quantity_minor) for bid in served.filled]
-    return awards + [award(bid, quantity_minor) for bid, quantity_minor in won], price_fen
+    winners = [*served.filled, *(bid for bid, _ in won)]
+    prices = [bid.price_fen for bid in winners] if price_fen is None else repeat(price_fen)
+    quantities = admitted.quantities_minor(served.filled) + [part_minor for _, part_minor in won]
+    awards = [
+        Award(bid.bid_id, quantity_minor, price, half_up(price * quantity_minor, scale))
+        for bid, quantity_minor, price in zip(winners, quantities, prices, strict=False)
+    ]
+    return awards, price_fen
 
 
 def _price(terms: Terms, served: _Served, won: Sequence[tuple[Bid, int]]) -> int | None:

@@ -9,11 +9,12 @@ from sqlmodel import col, func, select
 
 from contracts import sale as facts
 from marketkit.batch import Hot, Verdict
-from marketkit.db import Session, house, insert_all, instant, new_id
+from marketkit.db import Session, house, instant, new_id
 from marketkit.errors import Refusal
 from marketkit.facts import Fact
 from marketkit.identity import Caller
 from marketkit.outbox import Telling, tell_all
+from marketkit.rows import insert_all
 from marketkit.signing import b64, canonical, sm3
 from marketkit.units import Form, Instant, format_instant
 from saleroom.bids.rules import (

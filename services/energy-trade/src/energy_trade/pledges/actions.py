@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import insert
+from sqlalchemy import insert, tuple_
 from sqlmodel import col, select
 
 from contracts.energy import PledgeRegistered, PledgeReleased
@@ -124,7 +124,7 @@ def _runs(prepared: Sequence[Prepared]) -> list[list[Prepared]]:
 
 
 async def _register(session: Session, prepared: Sequence[Prepared]) -> list[Verdict]:
-    registered = await _registered(session, {one.asked.account for one in prepared})
+    registered = await _registered(session, [one.asked.contract for one in prepared])
     outcomes: list[Pledge | Refusal] = [_judged(one, registered) for one in prepared]
     takes = [_take(one) for one in outcomes if isinstance(one, Pledge)]
     held = iter(await hold_each(session, takes) if takes else [])
@@ -147,12 +147,9 @@ async def _register(session: Session, prepared: Sequence[Prepared]) -> list[Verd
     return verdicts
 
 
-async def _registered(session: Session, accounts: set[str]) -> set[Contract]:
-    found = await session.exec(
-        select(Pledge.account, Pledge.asset, Pledge.creditor_uscc, Pledge.document_no).where(
-            col(Pledge.account).in_(accounts)
-        )
-    )
+async def _registered(session: Session, contracts: Sequence[Contract]) -> set[Contract]:
+    contract = (Pledge.account, Pledge.asset, Pledge.creditor_uscc, Pledge.document_no)
+    found = await session.exec(select(*contract).where(tuple_(*contract).in_(contracts)))
     return {(account, asset, creditor, said) for account, asset, creditor, said in found.all()}
 
 

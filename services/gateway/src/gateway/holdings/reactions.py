@@ -9,11 +9,11 @@ from typing import TypeVar
 
 from contracts import energy, holdings
 from gateway.holdings.tables import BoardAccount, BoardLot, Change
-from gateway.schema import as_json, insert_all
 from marketkit.db import Session, sql
 from marketkit.facts import Fact
 from marketkit.movements import Movement, fold
 from marketkit.reactions import Reactions, Told
+from marketkit.rows import as_json, insert_all
 
 F = TypeVar("F", bound=Fact)
 Place = tuple[str, str, str, str, str]

@@ -84,14 +84,8 @@ async def changes_after(
 
 async def changes_at(session: Session, places: Iterable[Place]) -> list[Shown]:
     """The changes of these events."""
-    sources, partitions, sequences = zip(*places, strict=True)
-    found = await sql(
-        session,
-        _AT,
-        sources=list(sources),
-        partitions=list(partitions),
-        sequences=list(sequences),
-    )
+    sources, partitions, sequences = map(list, zip(*places, strict=True))
+    found = await sql(session, _AT, sources=sources, partitions=partitions, sequences=sequences)
     return [_shown(row) for row in found.all()]
 
 

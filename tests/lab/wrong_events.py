@@ -1,0 +1,162 @@
+"""What is planted on the way of a fact: from the outbox over the wire to a projection."""
+
+from lab.planting import Edit
+
+CURSOR_BY_ID = (
+    Edit(
+        "marketkit.outbox",
+        """        (await session.exec(select(Outbox).order_by(col(Outbox.id)).limit(SEQUENCE_BATCH))).all()
+    )
+""",
+        """        (
+            await session.exec(
+                select(Outbox)
+                .where(col(Outbox.id) > (await sql(session, "SELECT id FROM cursor")).scalar_one())
+                .order_by(col(Outbox.id))
+                .limit(SEQUENCE_BATCH)
+            )
+        ).all()
+    )
+    if waiting:
+        await sql(session, "UPDATE cursor SET id = :id", id=waiting[-1].id)
+""",
+    ),
+)
+
+CURSOR_TABLE = (
+    "CREATE TABLE cursor (id bigint)",
+    "INSERT INTO cursor VALUES (0)",
+    "GRANT SELECT, UPDATE ON cursor TO yaosu_worker",
+)
+
+NO_HEADS_LOCK = (
+    Edit("marketkit.outbox", "query.with_for_update() if lock else query", "query"),
+    Edit(
+        "marketkit.outbox",
+        """        head = heads[partition_of(told.key, PARTITIONS)]
+""",
+        """        head = heads[partition_of(told.key, PARTITIONS)]
+        await sql(session, "SELECT pg_sleep(0.01)")
+""",
+    ),
+)
+
+SKIP_LOCKED = (
+    Edit(
+        "marketkit.worker",
+        """            while bells.is_relay:
+                if not await relay_once(house, wire):
+""",
+        """            while True:
+                if not await relay_once(house, wire):
+""",
+    ),
+    Edit(
+        "marketkit.worker",
+        """    events = await house.run(lambda session: unsent(session, RELAY_BATCH), "worker")
+""",
+        """    async def claim(session: Session) -> list:
+        free = await sql(session, "SELECT * FROM relay_position FOR UPDATE SKIP LOCKED")
+        found = []
+        for row in free.all():
+            more = await placed(session, row.partition, row.sequence + 1, 2)
+            found += more
+            if more:
+                await note_sent(session, row.partition, more[-1].sequence)
+        return found
+
+    events = await house.run(claim, "worker")
+    await asyncio.sleep(os.urandom(1)[0] / 400)
+""",
+    ),
+    Edit(
+        "marketkit.worker",
+        "from marketkit.outbox import note_sent, sequence, unsent",
+        "import os\nfrom marketkit.outbox import note_sent, placed, sequence, unsent",
+    ),
+)
+
+POSITION_FIRST = (
+    Edit(
+        "marketkit.inbox",
+        """    else:
+        await reactions.apply(session, next_ones)
+    await session.flush()
+""",
+        """    else:
+        session.info["taken"] = next_ones
+    await session.flush()
+""",
+    ),
+    Edit(
+        "marketkit.reader",
+        """            return await self.house.run(
+                lambda session: take_in(session, self.reactions, events, self.mac_key), "worker"
+            )
+""",
+        """            later: list[Placed] = []
+
+            async def first(session: Session) -> Taken:
+                taken = await take_in(session, self.reactions, events, self.mac_key)
+                later.extend(session.info.get("taken", []))
+                return taken
+
+            taken = await self.house.run(first, "worker")
+            for event in later:
+                await asyncio.sleep(0.1)
+                await self.house.run(
+                    lambda session, event=event: self.reactions.apply(session, [event]), "worker"
+                )
+            return taken
+""",
+    ),
+)
+
+_NO_CHAIN = Edit(
+    "marketkit.inbox",
+    "        if chain_after(chain, event.event) != event.chain:",
+    "        if False:",
+)
+
+POSITION_NOT_COMPARED = (
+    Edit(
+        "marketkit.inbox",
+        """        if event.sequence <= sequence:
+            continue
+""",
+        "",
+    ),
+    _NO_CHAIN,
+)
+
+HOLE_SKIPPED = (
+    Edit(
+        "marketkit.inbox",
+        """        if event.sequence > sequence + 1:
+            has_hole = True
+            break
+""",
+        "",
+    ),
+    _NO_CHAIN,
+)
+
+PARKING_PASSED = (
+    Edit(
+        "marketkit.inbox",
+        """    if key in parked_keys:
+        session.add(_parked(event, key, "BEHIND"))
+    elif not singly:
+""",
+        """    if not singly:
+""",
+    ),
+)
+
+FORGED_BELIEVED = (
+    Edit(
+        "marketkit.inbox",
+        "        if event.epoch != position.epoch or not same(mac, event.mac(mac_key)):\n",
+        "        if event.epoch != position.epoch:\n",
+    ),
+)
