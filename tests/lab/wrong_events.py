@@ -96,7 +96,7 @@ POSITION_FIRST = (
 """,
         """            later: list[Placed] = []
 
-            async def first(session: Session) -> Taken:
+            async def first(session: Session) -> dict[int, Taken]:
                 taken = await take_in(session, self.reactions, events, self.mac_key)
                 later.extend(session.info.get("taken", []))
                 return taken
