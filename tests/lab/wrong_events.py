@@ -62,7 +62,7 @@ SKIP_LOCKED = (
             more = await placed(session, row.partition, row.sequence + 1, 2)
             found += more
             if more:
-                await note_sent(session, row.partition, more[-1].sequence)
+                await note_sent(session, {row.partition: more[-1].sequence})
         return found
 
     events = await house.run(claim, "worker")

@@ -49,10 +49,8 @@ LEFT JOIN unnest(
     CAST(:told_sources AS text[]), CAST(:told_partitions AS int[]), CAST(:told AS bigint[])
 ) AS t(source, partition, sequence) ON t.source = s.source AND t.partition = p.partition
 CROSS JOIN LATERAL (
-    SELECT * FROM projection.change WHERE change.source = s.source
-    AND change.partition = p.partition AND change.sequence > coalesce(t.sequence, 0)
-    ORDER BY change.sequence LIMIT :limit
-) AS c
+    SELECT * FROM projection.change o WHERE (o.source, o.partition) = (s.source, p.partition)
+    AND o.sequence > coalesce(t.sequence, 0) ORDER BY o.sequence LIMIT :limit) AS c
 ORDER BY c.source, c.partition, c.sequence LIMIT :limit
 """
 _AT = """
