@@ -45,6 +45,11 @@ class Seen:
     told_s: dict[str, float] = field(default_factory=dict)
     shown_ms: list[float] = field(default_factory=list)
     per_second: float = 0.0
+    resets: int = 0
+
+    def untold(self) -> str:
+        left = sorted(self.committed_s.keys() - self.told_s.keys())
+        return f"{len(left)} of {len(self.committed_s)} from {left[:1]}; {self.resets} resets"
 
     def told_ms(self) -> list[float]:
         # The page may be told before the source has its own answer.
@@ -90,7 +95,8 @@ async def watch(client: httpx.AsyncClient, seen: Seen) -> None:
     """Look on as an open page does."""
     async with client.stream("GET", "/v1/board/stream", timeout=None) as answer:
         async for line in answer.aiter_lines():
-            if line.startswith("data: {"):
+            seen.resets += line == "event: reset"
+            if line.startswith("data: {") and "changed_at" in line:
                 seen.told_s[json.loads(line[6:])["changed_at"]] = time.monotonic()
 
 
@@ -133,9 +139,10 @@ async def run(directory: Path, seconds: int, kafka_servers: str = "") -> Seen:
             await tell(house, Seen(), WARM_S * PER_SECOND)
             looking.append(asyncio.create_task(ask(client, seen)))
             seen.per_second = await tell(house, seen, seconds * PER_SECOND)
-            async with asyncio.timeout(PATIENCE_S):
-                while not seen.committed_s.keys() <= seen.told_s.keys():
-                    await asyncio.sleep(0.05)
+            patient_until_s = time.monotonic() + PATIENCE_S
+            while seen.committed_s.keys() - seen.told_s.keys():
+                assert time.monotonic() < patient_until_s, seen.untold()
+                await asyncio.sleep(0.5)
             for task in looking:
                 if task.done():
                     task.result()

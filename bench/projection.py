@@ -1,12 +1,11 @@
 """Facts from Kafka into the gateway's projections, beside a FastStream consumer's same upserts.
 
-Everything is on the wire before the clock starts: a reader that stood still catches up.
+All is put on the wire at once, while the reader waits for it; the clock starts with the first.
 """
 
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -25,25 +24,33 @@ from marketkit.outbox import PARTITIONS, Placed
 from marketkit.signing import unb64
 from yaosu.broker import read_topics
 
-EVENTS = 10_000
+EVENTS = 20_000
 ROUNDS = 2
 LISTENS_AFTER_S = 2
 TOPIC, PEER_TOPIC = "yaosu.energy.v1", "peer.energy.v1"
 POSITIONS = b"SELECT count(*), sum(sequence) FROM position"
 
 
-def sent(servers: str, mac_key: bytes, events: Sequence[Placed]) -> None:
-    """All on the wire, with what the relay puts beside each."""
-    producer = Producer({"bootstrap.servers": servers, "acks": "all", "log_level": 3})
-    for event in events:
-        headers: list[tuple[str, str | bytes | None]] = [
-            ("epoch", str(event.epoch).encode()),
-            ("sequence", str(event.sequence).encode()),
-            ("chain", event.chain),
-            ("mac", event.mac(mac_key)),
-            ("content-type", b"application/cloudevents+json"),
-        ]
-        producer.produce(TOPIC, event.event, partition=event.partition, headers=headers)
+Headers = list[tuple[str, str | bytes | None]]
+
+
+def headers(event: Placed, mac_key: bytes) -> Headers:
+    """What the relay puts beside an event."""
+    return [
+        ("epoch", str(event.epoch).encode()),
+        ("sequence", str(event.sequence).encode()),
+        ("chain", event.chain),
+        ("mac", event.mac(mac_key)),
+        ("content-type", b"application/cloudevents+json"),
+    ]
+
+
+def sent(servers: str, topic: str, records: Sequence[tuple[Placed, Headers]]) -> None:
+    """All on the wire, as fast as it takes them."""
+    settings = {"bootstrap.servers": servers, "acks": "all", "linger.ms": 5, "log_level": 3}
+    producer = Producer(settings)
+    for event, beside in records:
+        producer.produce(topic, event.event, partition=event.partition, headers=beside)
     assert producer.flush(30) == 0
 
 
@@ -75,37 +82,27 @@ class Reading:
 
 
 def read(here: Site, node: KafkaNode, count: int) -> tuple[Reading, float]:
-    """Let a reader catch up with so many events on the wire; how many it applied a second."""
+    """Let a reader that waits have so many events at once; how many it applied a second."""
     reading = Reading(here, node.servers, here.database("energy_trade"))
     mac_key = unb64((here.keys.of("gateway") / "mac.key").read_text("ascii").strip())
     log = town.Log(reading.owner)
-    reading.until(0)
-    time.sleep(LISTENS_AFTER_S)
     told = [log.placed(telling) for telling in town.tellings(count)]
     reading.events = [event for _, event in told]
-    # It stands still while log and wire are filled, so that it finds all at once.
-    os.kill(reading.pid, signal.SIGSTOP)
+    records = [(event, headers(event, mac_key)) for event in reading.events]
+    reading.until(0)
+    time.sleep(LISTENS_AFTER_S)
     log.write(told)
-    sent(node.servers, mac_key, reading.events)
-    os.kill(reading.pid, signal.SIGCONT)
     began = time.perf_counter()
+    sent(node.servers, TOPIC, records)
     reading.until(count)
     return reading, count / (time.perf_counter() - began)
-
-
-def sent_to_peer(servers: str, events: Sequence[Placed]) -> None:
-    """The same on a topic of the peer's own, which takes no header but text."""
-    producer = Producer({"bootstrap.servers": servers, "acks": "all", "log_level": 3})
-    for event in events:
-        place: list[tuple[str, str | bytes | None]] = [("sequence", str(event.sequence))]
-        producer.produce(PEER_TOPIC, event.event, partition=event.partition, headers=place)
-    assert producer.flush(30) == 0
 
 
 def read_by_peer(here: Site, node: KafkaNode, events: Sequence[Placed]) -> tuple[str, float]:
     """The same by the peer: its database, and how many it applied a second."""
     url = here.database("gateway")
-    sent_to_peer(node.servers, events)
+    # It takes no header but text: the same events on a topic of its own.
+    sent(node.servers, PEER_TOPIC, [(one, [("sequence", str(one.sequence))]) for one in events])
     process = subprocess.run(
         [sys.executable, "-m", "bench.peer", node.servers, str(len(events))],
         env=os.environ | {"BENCH_DATABASE_URL": url.replace("yaosu_app@", "postgres@")},

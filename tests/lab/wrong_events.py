@@ -62,7 +62,7 @@ SKIP_LOCKED = (
             more = await placed(session, row.partition, row.sequence + 1, 2)
             found += more
             if more:
-                await note_sent(session, row.partition, more[-1].sequence)
+                await note_sent(session, {row.partition: more[-1].sequence})
         return found
 
     events = await house.run(claim, "worker")
@@ -96,7 +96,7 @@ POSITION_FIRST = (
 """,
         """            later: list[Placed] = []
 
-            async def first(session: Session) -> Taken:
+            async def first(session: Session) -> dict[int, Taken]:
                 taken = await take_in(session, self.reactions, events, self.mac_key)
                 later.extend(session.info.get("taken", []))
                 return taken

@@ -55,9 +55,10 @@ async def take(
     house: Database, events: Sequence[Placed], *, singly: bool = False, key: bytes = MAC_KEY
 ) -> Taken:
     pairs = [(event, event.mac(key)) for event in events]
-    return await house.run(
+    taken = await house.run(
         lambda s: take_in(s, counting(), pairs, MAC_KEY, singly=singly), "worker"
     )
+    return taken[events[0].partition]
 
 
 async def position(house: Database) -> tuple[int, bytes]:
@@ -157,7 +158,7 @@ async def test_a_broken_event_is_parked_and_its_aggregates_later_ones_behind_it(
     facts = [(A, Noted(number=1)), (A, bad), (B, Noted(number=3)), (A, Noted(number=4))]
     events = await told_in(kit_house, *facts)
     reader = Readers(kit_house, gateway_house).reader
-    assert await reader._take([(event, event.mac(MAC_KEY)) for event in events]) == Taken(4)
+    assert await reader._take([(event, event.mac(MAC_KEY)) for event in events]) == {2: Taken(4)}
     assert await counts(gateway_house) == {A: 1, B: 1}
     assert await parked(gateway_house) == {2: "BROKEN", 4: "BEHIND"}
     (why,) = await rows(gateway_house, "SELECT error FROM parked WHERE verdict = 'BROKEN'")
@@ -275,6 +276,25 @@ async def test_a_new_epoch_starts_its_source_over_and_no_other(
     assert await counts(gateway_house) == {"theirs": 1}
     left = {row.source for row in await rows(gateway_house, query)}
     assert (parked, left) == ({SOURCE, "/other"}, {"/other"})
+
+
+async def test_partitions_go_together_and_what_is_wrong_with_one_stops_no_other(
+    kit_house: Database, gateway_house: Database
+) -> None:
+    await tell_facts(kit_house, *((f"key-{n}", Noted(number=n)) for n in range(40)))
+    log = {number: events for number, events in (await log_of(kit_house)).items() if events}
+    torn, holed, *whole = log
+    log[torn][1] = log[torn][1]._replace(chain=ZERO)
+    del log[holed][1]
+    told = [event for events in log.values() for event in events]
+    pairs = [(event, event.mac(MAC_KEY)) for event in reversed(told)]
+    taken = await gateway_house.run(lambda s: take_in(s, counting(), pairs, MAC_KEY), "worker")
+    assert taken.pop(torn) == Taken(1, is_broken_chain=True)
+    assert taken.pop(holed) == Taken(1, has_hole=True)
+    assert taken == {number: Taken(len(log[number])) for number in whole}
+    found = await rows(gateway_house, "SELECT partition, sequence FROM position")
+    wanted = {number: len(log[number]) for number in whole} | {torn: 1, holed: 1}
+    assert {row.partition: row.sequence for row in found if row.sequence} == wanted
 
 
 async def test_facts_go_by_the_list_and_every_keys_own_stay_in_order(

@@ -232,7 +232,7 @@ async def test_the_relay_sends_what_the_broker_has_no_word_for(kit_house: Databa
         return [event.sequence for event in await unsent(session, 3)]
 
     async def sent(reached: int) -> None:
-        await kit_house.run(lambda session: note_sent(session, partition, reached), "worker")
+        await kit_house.run(lambda session: note_sent(session, {partition: reached}), "worker")
 
     assert await kit_house.run(left, "worker") == [1, 2, 3]
     await sent(3)

@@ -15,7 +15,7 @@ from builders import MAC_KEY
 from marketkit.answers import StoredAnswer
 from marketkit.batch import Answer, Command, Hot, Verdict, execute
 from marketkit.db import Database, Session, new_id
-from marketkit.inbox import Position, Taken, position_of, positions_of
+from marketkit.inbox import Position, Taken, positions_of
 from marketkit.outbox import PARTITIONS, Log, Outbox, Placed, heads_of
 from marketkit.reactions import Reactions
 from marketkit.reader import Reader
@@ -58,7 +58,14 @@ class CarelessReader(Reader):
 
     without = ""
 
-    async def _take(self, events: Sequence[tuple[Placed, bytes]]) -> Taken:
+    async def _take(self, events: Sequence[tuple[Placed, bytes]]) -> dict[int, Taken]:
+        numbers = sorted({event.partition for event, _ in events})
+        return {
+            number: await self._take_of([pair for pair in events if pair[0].partition == number])
+            for number in numbers
+        }
+
+    async def _take_of(self, events: Sequence[tuple[Placed, bytes]]) -> Taken:
         if self.without == "one transaction":
             nothing = Reactions(self.reactions.projection)
             taken = await self.house.run(lambda s: self._take_in(s, nothing, events), "worker")
@@ -93,9 +100,8 @@ class CarelessReader(Reader):
         return Taken(applied)
 
     async def _position(self, session: Session, event: Placed) -> Position:
-        if self.without == "lock":
-            return (await positions_of(session, event.source, lock=False))[event.partition]
-        return await position_of(session, event.source, event.partition)
+        is_locked, among = self.without != "lock", [event.partition]
+        return (await positions_of(session, event.source, among, lock=is_locked))[event.partition]
 
     def _is_believed(self, position: Position, event: Placed, mac: bytes) -> bool:
         has_mac = self.without == "mac" or same(mac, event.mac(MAC_KEY))

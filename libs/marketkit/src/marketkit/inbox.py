@@ -5,7 +5,7 @@ next sequence and the chain; everything else is fetched from the owner's feed.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from prometheus_client import Counter, Gauge
@@ -80,19 +80,12 @@ class Taken(NamedTuple):
     is_broken_chain: bool = False
 
 
-async def position_of(session: Session, source: str, partition: int) -> Position:
-    """The position, locked; made at the log's beginning if there is none."""
-    query = select(Position).where(Position.source == source, Position.partition == partition)
-    found = (await session.exec(query.with_for_update())).first()
-    if found is None:
-        await _make_missing(session, source)
-        found = (await session.exec(query.with_for_update())).one()
-    return found
-
-
-async def positions_of(session: Session, source: str, *, lock: bool = True) -> dict[int, Position]:
-    """Every position of a source, locked in order."""
-    query = select(Position).where(Position.source == source).order_by(col(Position.partition))
+async def positions_of(
+    session: Session, source: str, among: Collection[int] = range(PARTITIONS), *, lock: bool = True
+) -> dict[int, Position]:
+    """Positions of a source, locked in order; made at the log's beginning if there are none."""
+    query = select(Position).where(Position.source == source, col(Position.partition).in_(among))
+    query = query.order_by(col(Position.partition))
     query = query.with_for_update() if lock else query
     found = (await session.exec(query)).all()
     if not found:
@@ -114,22 +107,29 @@ async def take_in(
     mac_key: bytes,
     *,
     singly: bool = False,
-) -> Taken:
-    """Apply what continues the position, in this transaction; drop what is done already.
+) -> dict[int, Taken]:
+    """Apply what continues the positions, in this transaction; drop what is done already.
 
     Args:
         session: A transaction of role `worker`.
         reactions: What to run.
-        events: Events of one source and partition with the MACs they came with, in any order.
+        events: Events of one source with the MACs they came with, in any order.
         mac_key: The key only services hold.
         singly: Each in a savepoint, so that one that fails is parked and the others stand.
     """
-    first = events[0][0]
-    position = await position_of(session, first.source, first.partition)
-    if position.is_forked:
-        return Taken(0)
-    taken, next_ones = _believed(position, events, mac_key)
-    parked_keys = await _parked_keys(session, first.source)
+    source = events[0][0].source
+    taken: dict[int, Taken] = {}
+    next_ones: list[Placed] = []
+    positions = await positions_of(session, source, {event.partition for event, _ in events})
+    for number, position in positions.items():
+        own = [pair for pair in events if pair[0].partition == number]
+        taken[number], believed = (
+            (Taken(0), []) if position.is_forked else _believed(position, own, mac_key)
+        )
+        next_ones += believed
+    if not next_ones:
+        return taken
+    parked_keys = await _parked_keys(session, source)
     if singly or parked_keys:
         for event in next_ones:
             await _apply_or_park(session, reactions, event, parked_keys, singly=singly)

@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -211,9 +211,11 @@ async def epoch_of(session: Session) -> int:
     return (await session.exec(select(House.epoch))).one()
 
 
-async def placed(session: Session, partition: int, first: int, limit: int) -> list[Placed]:
+async def placed(
+    session: Session, partition: int, first: int, limit: int, epoch: int | None = None
+) -> list[Placed]:
     """Up to `limit` events of a partition from `first` on, and up to 4 MB; one at least."""
-    epoch = await epoch_of(session)
+    epoch = epoch or await epoch_of(session)
     upto = func.sum(func.octet_length(Log.event)).over(order_by=col(Log.sequence))
     sized = (
         select(Log.sequence, upto.label("upto"))
@@ -244,16 +246,15 @@ async def unsent(session: Session, limit: int) -> list[Placed]:
     is_behind = col(RelayPosition.sequence) < PartitionHead.sequence
     behind = select(RelayPosition).join(PartitionHead, of_head).where(is_behind)
     sent = (await session.exec(behind.order_by(col(RelayPosition.partition)))).all()
-    batches = [await placed(session, row.partition, row.sequence + 1, limit) for row in sent]
-    return [event for batch in batches for event in batch]
+    epoch = await epoch_of(session) if sent else None
+    places = [(row.partition, row.sequence + 1, limit, epoch) for row in sent]
+    return [event for place in places for event in await placed(session, *place)]
 
 
-async def note_sent(session: Session, partition: int, sequence: int) -> None:
-    """Remember the broker's word that a partition is sent up to `sequence`; never goes back."""
-    await sql(
-        session,
-        "UPDATE relay_position SET sequence = greatest(sequence, :sequence) "
-        "WHERE partition = :partition",
-        sequence=sequence,
-        partition=partition,
+async def note_sent(session: Session, reached: Mapping[int, int]) -> None:
+    """Remember the broker's word how far each partition is sent; never goes back."""
+    note = (
+        "UPDATE relay_position SET sequence = greatest(sequence, CAST(value AS bigint)) "
+        "FROM json_each_text(CAST(:reached AS json)) WHERE partition = CAST(key AS int)"
     )
+    await sql(session, note, reached=json.dumps(reached))

@@ -4,7 +4,7 @@ from collections import Counter as Counting
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from prometheus_client import Counter
 from pydantic_core import from_json
@@ -26,8 +26,7 @@ class Waiting(Exception):
         self.key = key
 
 
-@dataclass(frozen=True)
-class Told(Generic[F]):
+class Told(NamedTuple, Generic[F]):
     """A fact as it reaches a reaction, with what its envelope says."""
 
     source: str

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 from prometheus_client import Gauge
@@ -69,13 +70,10 @@ class Reader:
 
     async def on_hints(self, hints: Sequence[Hint]) -> None:
         """Apply what the wire brought if it fits; else ask the owner."""
-        batches: dict[int, list[tuple[Placed, bytes]]] = defaultdict(list)
-        for hint in hints:
-            found = self._read(hint)
-            if found is not None:
-                batches[hint.partition].append(found)
-        for partition, events in batches.items():
-            taken = await self._take(events)
+        events = [found for hint in hints if (found := self._read(hint)) is not None]
+        if not events:
+            return
+        for partition, taken in (await self._take(events)).items():
             if taken.has_hole or taken.is_broken_chain:
                 await self._heal(partition)
             elif taken.applied_count:
@@ -104,11 +102,13 @@ class Reader:
         except (KeyError, ValueError):
             return None
 
-    async def _take(self, events: Sequence[tuple[Placed, bytes]]) -> Taken:
-        async with self._turns[events[0][0].partition]:
+    async def _take(self, events: Sequence[tuple[Placed, bytes]]) -> dict[int, Taken]:
+        async with AsyncExitStack() as turns:
+            for partition in sorted({event.partition for event, _ in events}):
+                await turns.enter_async_context(self._turns[partition])
             return await self._take_in_turn(events)
 
-    async def _take_in_turn(self, events: Sequence[tuple[Placed, bytes]]) -> Taken:
+    async def _take_in_turn(self, events: Sequence[tuple[Placed, bytes]]) -> dict[int, Taken]:
         try:
             return await self.house.run(
                 lambda session: take_in(session, self.reactions, events, self.mac_key), "worker"
@@ -132,7 +132,7 @@ class Reader:
                 return
             if events[0][0].epoch != position.epoch:
                 return  # compare() judges epochs
-            taken = await self._take(events)
+            taken = (await self._take(events))[partition]
             if taken.is_broken_chain:
                 await self._fork()
             if not taken.applied_count:

@@ -148,13 +148,8 @@ async def relay_once(house: Database, wire: Wire) -> int:
         return 0
     unsendable = await wire.send(events)
     UNSENDABLE.inc(len(unsendable))
-    last = {event.partition: event.sequence for event in events}
-
-    async def note(session: Session) -> None:
-        for partition, reached in last.items():
-            await note_sent(session, partition, reached)
-
-    await house.run(note, "worker")
+    reached = {event.partition: event.sequence for event in events}
+    await house.run(lambda session: note_sent(session, reached), "worker")
     return len(events)
 
 

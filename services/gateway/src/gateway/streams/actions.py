@@ -40,6 +40,7 @@ async def here(session: Session, sources: Sequence[str]) -> Position:
     )
 
 
+# Of each partition apart: joined in one, every look would read all that ever changed.
 _AFTER = """
 SELECT c.source, c.partition, c.sequence, c.market, c.kind, c.sale_id, c.changed_at
 FROM unnest(CAST(:sources AS text[])) s(source)
@@ -47,8 +48,9 @@ CROSS JOIN generate_series(0, 5) p(partition)
 LEFT JOIN unnest(
     CAST(:told_sources AS text[]), CAST(:told_partitions AS int[]), CAST(:told AS bigint[])
 ) AS t(source, partition, sequence) ON t.source = s.source AND t.partition = p.partition
-JOIN projection.change c ON c.source = s.source AND c.partition = p.partition
-    AND c.sequence > coalesce(t.sequence, 0)
+CROSS JOIN LATERAL (
+    SELECT * FROM projection.change o WHERE (o.source, o.partition) = (s.source, p.partition)
+    AND o.sequence > coalesce(t.sequence, 0) ORDER BY o.sequence LIMIT :limit) AS c
 ORDER BY c.source, c.partition, c.sequence LIMIT :limit
 """
 _AT = """
