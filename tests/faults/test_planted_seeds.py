@@ -9,7 +9,7 @@ from seeded.play import Product, Stage, play
 from seeded.turns import StuckForEver
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-SEEDS_MAX = 60
+SEEDS_MAX = 100
 
 
 async def is_red(stage: Stage, seed: int, product: Product) -> bool:
