@@ -9,6 +9,7 @@ import errno
 import fcntl
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -383,6 +384,11 @@ def _free_port() -> int:
 
 
 def _bind(port: int) -> socket.socket:
+    if not port:
+        # Below those the kernel lends to outgoing connections: one of them would have it first.
+        for _ in range(50):
+            with contextlib.suppress(OSError):
+                return socket.create_server((HOST, 12_000 + secrets.randbelow(20_000)))
     try:
         return socket.create_server((HOST, port))
     except OSError as error:
