@@ -1,7 +1,7 @@
-.PHONY: help setup check test journey lab plants fuzz seeds bench up fmt schemas
+.PHONY: help setup check test test-kafka journey lab plants fuzz seeds bench up fmt schemas
 
 help:  ## what can be typed
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 setup:  ## make .venv with everything a developer needs
 	@set -eu; . requirements/install.sh; install dev
@@ -14,6 +14,9 @@ check: setup  ## format, lint, types, architecture, tidy tests
 
 test:  ## everything, as CI does
 	@./test
+
+test-kafka: setup  ## all that runs on a real Kafka
+	@.venv/bin/python tests/lanes.py kafka
 
 journey: setup  ## the stories across all services
 	@.venv/bin/pytest tests/journeys -m "not kafka"
