@@ -4,7 +4,6 @@ A thousand by hand: `make lab PLAN=fsync`.
 """
 
 import asyncio
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,11 @@ WRITES = 48
 
 
 def run(tmp_path: Path, *plants: str) -> dict[str, Any]:
-    if shutil.which("strace") is None:
-        pytest.skip("no strace: no answer is followed to the disk")
     plan = replace(PLANS["followed"], writes=WRITES)
     report = asyncio.run(Lab(Asked(plan, 1, plan.minutes, plants), tmp_path, print).run())
     figures: dict[str, Any] = report["figures"]
-    if "SKIPPED" in str(figures.get("writes_traced")):
+    if "writes_traced" in figures:
+        # No strace, or it may not look into other processes here: the lane counts this aloud.
         pytest.skip(figures["writes_traced"])
     return report
 
