@@ -5,10 +5,14 @@ from lab.planting import Edit
 COMMIT_AFTER_ANSWER = (
     Edit(
         "marketkit.db",
-        """                    async with self.transaction(role, scope=scope, actor=actor) as session:
+        """                    async with self.transaction(
+                        role, scope=scope, actor=actor, is_hot=is_hot
+                    ) as session:
                         return await work(session)
 """,
-        """                    async with self.transaction(role, scope=scope, actor=actor) as session:
+        """                    async with self.transaction(
+                        role, scope=scope, actor=actor, is_hot=is_hot
+                    ) as session:
                         answer = await work(session)
                         if role == "market" and not early.done():
                             early.set_result(answer)
@@ -37,53 +41,52 @@ COMMIT_AFTER_ANSWER = (
 NO_DEDUPE = (
     Edit(
         "marketkit.batch",
-        "    stored = await stored_answers(session, {(one.principal, one.key) for one in commands})\n",
-        "    stored: dict[Place, StoredAnswer] = {}\n",
+        "    stored, ours = await stored_or_claimed(session, places)\n",
+        "    stored: dict[Place, StoredAnswer] = {}\n    ours = places\n",
     ),
     Edit(
         "marketkit.batch",
-        "        stored |= await stored_answers(session, fresh.keys())\n",
+        "        stored |= (await stored_or_claimed(session, fresh.keys()))[0]\n",
         "",
     ),
     Edit(
-        "marketkit.batch",
-        "        await insert_all(session, StoredAnswer, kept)\n",
-        "        await session.exec(upsert(StoredAnswer).on_conflict_do_nothing(), params=kept)\n",
-    ),
-    Edit(
-        "marketkit.batch",
-        "from pydantic import BaseModel\n",
-        "from pydantic import BaseModel\n"
-        "from sqlalchemy.dialects.postgresql import insert as upsert\n",
+        "marketkit.answers",
+        "CAST(:rows AS json)), house",
+        "CAST(:rows AS json)), house ON CONFLICT DO NOTHING",
     ),
 )
 
 KEY_OUTSIDE = (
     Edit(
         "marketkit.batch",
-        "        await insert_all(session, StoredAnswer, kept)\n",
+        "        await keep(session, kept)\n",
         '        session.info.setdefault("kept", []).extend(kept)\n',
     ),
     Edit(
         "marketkit.db",
-        """                    async with self.transaction(role, scope=scope, actor=actor) as session:
+        """                    async with self.transaction(
+                        role, scope=scope, actor=actor, is_hot=is_hot
+                    ) as session:
                         return await work(session)
 """,
-        """                    async with self.transaction(role, scope=scope, actor=actor) as session:
+        """                    async with self.transaction(
+                        role, scope=scope, actor=actor, is_hot=is_hot
+                    ) as session:
                         answer = await work(session)
                         kept = session.info.get("kept", [])
                     if kept:
                         await asyncio.sleep(0.05)
-                        from sqlalchemy.dialects.postgresql import insert as upsert
-
-                        from marketkit.answers import StoredAnswer
+                        from marketkit.answers import keep
 
                         async with self.transaction(role, scope=scope, actor=actor) as session:
-                            await session.exec(
-                                upsert(StoredAnswer).on_conflict_do_nothing(), params=kept
-                            )
+                            await keep(session, kept)
                     return answer
 """,
+    ),
+    Edit(
+        "marketkit.answers",
+        "CAST(:rows AS json)), house",
+        "CAST(:rows AS json)), house ON CONFLICT DO NOTHING",
     ),
 )
 
@@ -151,8 +154,8 @@ PRICE_IN_LOG = (
     ),
     Edit(
         "saleroom.bids.actions",
-        "        row = _row(session, bid, registration, at)\n",
-        """        row = _row(session, bid, registration, at)
+        "        row = _row(session, bid, entrant, at)\n",
+        """        row = _row(session, bid, entrant, at)
         import os
         from pathlib import Path
 
@@ -174,12 +177,12 @@ PRICE_IN_LOG = (
 SET_NOT_LOCAL = (
     Edit(
         "marketkit.db",
-        """                "set_config('app.region', :region, true), set_config('app.uscc', :uscc, true)",
+        """    "set_config('app.region', :region, true), set_config('app.uscc', :uscc, true)"
 """,
-        """                "set_config('app.region', coalesce(nullif(:region, ''), "
-                "current_setting('app.region', true)), false), "
-                "set_config('app.uscc', coalesce(nullif(:uscc, ''), "
-                "current_setting('app.uscc', true)), false)",
+        """    "set_config('app.region', coalesce(nullif(:region, ''), "
+    "current_setting('app.region', true)), false), "
+    "set_config('app.uscc', coalesce(nullif(:uscc, ''), "
+    "current_setting('app.uscc', true)), false)"
 """,
     ),
 )
@@ -194,10 +197,9 @@ FLOAT_AMOUNTS = (
 
 NO_IDLE_LIMIT = (
     Edit(
-        "marketkit.meeting",
-        '            await sql(session, f"SET LOCAL idle_in_transaction_session_timeout = '
-        '{HOT_IDLE_MS}")\n',
-        "",
+        "marketkit.db",
+        "_ENTER_HOT if is_hot else _ENTER",
+        "_ENTER",
     ),
 )
 
@@ -217,10 +219,10 @@ PARTIAL_WRITES = (
 COMMIT_NOT_WAITED = (
     Edit(
         "marketkit.db",
-        """                "SELECT set_config('role', :role, true), "
+        """    "SELECT set_config('role', :role, true), "
 """,
-        """                "SELECT set_config('synchronous_commit', CASE :role WHEN 'yaosu_worker' THEN 'on' "
-                "ELSE 'off' END, true), set_config('role', :role, true), "
+        """    "SELECT set_config('synchronous_commit', CASE :role WHEN 'yaosu_worker' THEN 'on' "
+    "ELSE 'off' END, true), set_config('role', :role, true), "
 """,
     ),
 )

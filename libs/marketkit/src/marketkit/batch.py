@@ -11,11 +11,10 @@ from urllib.parse import quote
 from pydantic import BaseModel
 from sqlalchemy.exc import DBAPIError
 
-from marketkit.answers import Place, StoredAnswer, claimed, stored_answers
-from marketkit.db import Session, instant, sqlstate
+from marketkit.answers import Place, StoredAnswer, keep, stored_or_claimed
+from marketkit.db import Session, sqlstate
 from marketkit.errors import DEFECTS, Busy, Conflict, Refusal, RuleBroken, problem
 from marketkit.logs import log
-from marketkit.rows import insert_all
 from marketkit.signing import canonical
 
 C = TypeVar("C")
@@ -30,9 +29,10 @@ LATER = {"40P01", "55P03", "57014"}
 class Hot(Generic[C, P]):
     """An action of many commands in two steps.
 
-    `lock` takes the aggregate's lock and prepares each command, its instant above all; `act` does
-    all that were prepared and answers a verdict each. If `act` fails, it is called for each alone,
-    prepared as before: only the culprit fails, and nobody is late by its fault.
+    `lock` takes the aggregate's lock and prepares each command, its instant above all; it refuses
+    before it has changed anything. `act` does all that were prepared and answers a verdict each. If
+    it fails, it is called for each alone, prepared as before: only the culprit fails, and nobody is
+    late by its fault.
     """
 
     lock: Callable[[Session, Sequence[C]], Awaitable[list[P]]]
@@ -84,18 +84,17 @@ async def execute(session: Session, commands: Sequence[Command[C]], hot: Hot[C, 
     assert len(commands) <= COMMANDS_MAX
     answers: dict[Place, Answer] = {}
     fresh: dict[Place, Command[C]] = {}
-    stored = await stored_answers(session, {(one.principal, one.key) for one in commands})
+    places = {(one.principal, one.key) for one in commands}
+    stored, ours = await stored_or_claimed(session, places)
     for command in commands:
         place = (command.principal, command.key)
-        if place not in stored:
+        if place in ours:
             fresh.setdefault(place, command)
-    if fresh:
-        ours = await claimed(session, list(fresh))
-        for place in fresh.keys() - ours:
-            answers[place] = _answer_of(fresh.pop(place), IdempotencyKeyInFlight(retry_after_s=1))
+        elif place not in stored:
+            answers[place] = _answer_of(command, IdempotencyKeyInFlight(retry_after_s=1))
     if fresh:
         # A twin may have committed between the first look and the lock.
-        stored |= await stored_answers(session, fresh.keys())
+        stored |= (await stored_or_claimed(session, fresh.keys()))[0]
         fresh = {place: command for place, command in fresh.items() if place not in stored}
         answers |= await _act(session, fresh, hot)
     return [_checked(answers, stored, fresh, command) for command in commands]
@@ -126,7 +125,6 @@ async def _act(
         place: _answer_of(command, verdict)
         for (place, command), verdict in zip(fresh.items(), verdicts, strict=True)
     }
-    at = await instant(session)
     kept = [
         {
             "principal": place[0],
@@ -135,20 +133,18 @@ async def _act(
             "status": answer.status,
             "location": answer.location,
             "body": answer.body,
-            "answered_at": at,
         }
         for place, answer in answers.items()
         if answer.status < 500
     ]
     if kept:
-        await insert_all(session, StoredAnswer, kept)
+        await keep(session, kept)
     return answers
 
 
 async def _verdicts(session: Session, contents: Sequence[C], hot: Hot[C, P]) -> Sequence[Verdict]:
     try:
-        async with session.begin_nested():
-            prepared = await hot.lock(session, contents)
+        prepared = await hot.lock(session, contents)
     except Refusal as refusal:
         return [refusal] * len(contents)
     try:

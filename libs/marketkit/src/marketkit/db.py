@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, ClassVar, Literal, TypeVar
 
 from sqlalchemy import (
@@ -16,6 +17,7 @@ from sqlalchemy import (
     Interval,
     MetaData,
     SmallInteger,
+    TextClause,
     text,
 )
 from sqlalchemy.exc import DBAPIError
@@ -50,6 +52,13 @@ _TIMEOUTS = {
     "statement_timeout": "1500ms",
     "idle_in_transaction_session_timeout": "5s",
 }
+# In a transaction that many wait for, a frozen process must lose its locks sooner than they leave.
+HOT_IDLE_MS = 300
+_ENTER = (
+    "SELECT set_config('role', :role, true), "
+    "set_config('app.region', :region, true), set_config('app.uscc', :uscc, true)"
+)
+_ENTER_HOT = f"{_ENTER}, set_config('idle_in_transaction_session_timeout', '{HOT_IDLE_MS}', true)"
 
 
 class Table(SQLModel):
@@ -123,7 +132,7 @@ class Database:
 
     @asynccontextmanager
     async def transaction(
-        self, role: Role, *, scope: Scope | None = None, actor: str = ""
+        self, role: Role, *, scope: Scope | None = None, actor: str = "", is_hot: bool = False
     ) -> AsyncIterator[Session]:
         """A session in one of the three roles; committed when the block ends, else rolled back."""
         async with Session(self.engine, expire_on_commit=False) as session:
@@ -131,8 +140,7 @@ class Database:
             scope = scope or Scope()
             await sql(
                 session,
-                "SELECT set_config('role', :role, true), "
-                "set_config('app.region', :region, true), set_config('app.uscc', :uscc, true)",
+                _ENTER_HOT if is_hot else _ENTER,
                 role=f"yaosu_{role}",
                 region=scope.region_code,
                 uscc=scope.uscc,
@@ -147,22 +155,25 @@ class Database:
         *,
         scope: Scope | None = None,
         actor: str = "",
-        is_keyed: bool = False,
+        is_hot: bool = False,
     ) -> T:
         """What `work` answers, after its transaction has committed.
 
         A caller that is cancelled leaves the transaction to end by itself, so no connection and no
-        lock is lost with it. Deadlocks are tried again, at most five times; so is keyed work whose
-        connection was lost, as by a process too busy to come back in time: a key has one effect.
+        lock is lost with it. Deadlocks are tried again, at most five times; so is hot work whose
+        connection was lost, as by a process too busy to come back in time: all of it has keys, and
+        a key has one effect.
         """
 
         async def attempts() -> T:
             for attempt in range(RETRIES + 1):
                 try:
-                    async with self.transaction(role, scope=scope, actor=actor) as session:
+                    async with self.transaction(
+                        role, scope=scope, actor=actor, is_hot=is_hot
+                    ) as session:
                         return await work(session)
                 except DBAPIError as error:
-                    is_lost = is_keyed and error.connection_invalidated
+                    is_lost = is_hot and error.connection_invalidated
                     if attempt == RETRIES or not (is_lost or sqlstate(error) == DEADLOCK):
                         raise
                 await asyncio.sleep(0.005 * 2**attempt)
@@ -187,7 +198,14 @@ class Database:
 
 async def sql(session: Session, statement: str, **parameters: Any) -> CursorResult[Any]:
     """One statement of plain SQL in the session's transaction."""
-    return await (await session.connection()).execute(text(statement), parameters)
+    clause = _clause(statement)
+    return await session.run_sync(lambda inner: inner.connection().execute(clause, parameters))
+
+
+@lru_cache(maxsize=512)
+def _clause(statement: str) -> TextClause:
+    # To look for its parameters costs as much as to send it.
+    return text(statement)
 
 
 def house(session: Session) -> Database:

@@ -18,7 +18,6 @@ from marketkit.identity import Caller, Verifier
 from marketkit.meeting import Meeting
 from marketkit.rates import Rates
 from marketkit.signing import canonical
-from marketkit.strict_json import loads
 
 T = TypeVar("T")
 C = TypeVar("C")
@@ -39,7 +38,8 @@ def open_to(*roles: str, department: str = "", is_public: bool = True) -> dict[s
     `anyone` needs no token. A department narrows `bureau_officer`. OpenAPI says the same.
     """
 
-    def admit(request: Request) -> None:
+    # A coroutine, as all that FastAPI calls for a request: a function would change threads.
+    async def admit(request: Request) -> None:
         request.state.caller = None
         if "anyone" not in roles:
             request.state.caller = _admitted(request, frozenset(roles), department)
@@ -165,9 +165,9 @@ def _key(request: Request) -> str:
 
 async def _commanded(request: Request, key: KeyHeader = "") -> Commanded:
     key = _key(request)
-    body = await request.body()
-    content = loads(body) if body else None
-    if body and content != {} and request.scope["route"].body_field is None:
+    state = request.scope["state"]
+    content = state.get("content")
+    if "content" in state and content != {} and request.scope["route"].body_field is None:
         raise InputInvalid("此操作没有可填写的字段")
     said = canonical([request.method, request.url.path, content])
     return Commanded(
@@ -192,7 +192,7 @@ class Asked:
         return await self.house.run(look, role, scope=scope)
 
 
-def _asked(request: Request) -> Asked:
+async def _asked(request: Request) -> Asked:
     return Asked(request.app.state.house, request.state.caller)
 
 

@@ -75,7 +75,7 @@ class Guard:
             body = await _body(headers, receive, BODY_BYTES_MAX)
             if body:
                 _check_type(headers)
-                loads(body)
+                scope.setdefault("state", {})["content"] = loads(body)
         await self.app(scope, _replay(body, receive), send)
 
 

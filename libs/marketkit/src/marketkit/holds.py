@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import insert
 from sqlmodel import col, select
 
 from marketkit.db import Session, new_id, sql
 from marketkit.errors import Conflict
 from marketkit.ledger import PLEDGED, Booking, Hold, book, book_each, shortage
 from marketkit.movements import Leg
+from marketkit.rows import insert_all
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ async def hold_each(session: Session, takes: Sequence[Take]) -> list[list[Leg] |
         for leg in legs
     ]
     if rows:
-        await session.exec(insert(Hold), params=rows)
+        await insert_all(session, Hold, rows)
         await book_each(session, [(take.booking, legs) for take, legs in held])
     return outcomes
 

@@ -15,6 +15,7 @@ from sqlmodel import Field, col
 from marketkit.db import KitTable, Minor, Session, UtcInstant, new_id, sql
 from marketkit.errors import Conflict
 from marketkit.movements import Leg, fold
+from marketkit.rows import insert_all
 
 
 class InsufficientFreeQuantity(Conflict):
@@ -170,9 +171,9 @@ async def book_each(session: Session, bookings: Sequence[tuple[Booking, Sequence
         assert all(sum(leg.posted for leg in legs if leg.lot == lot) == 0 for _, _, lot, *_ in legs)
     await _move(session, [leg for _, _, legs in transfers for leg in legs])
     rows = [{"id": transfer_id, **booking.__dict__} for transfer_id, booking, _ in transfers]
-    await session.exec(insert(Transfer), params=rows)
+    await insert_all(session, Transfer, rows)
     moved = [{"transfer_id": one, **leg._asdict()} for one, _, legs in transfers for leg in legs]
-    await session.exec(insert(MovementRow), params=moved)
+    await insert_all(session, MovementRow, moved)
 
 
 _MOVED = (

@@ -5,7 +5,7 @@ from collections import deque
 from typing import Generic, TypeVar
 
 from marketkit.batch import COMMANDS_MAX, Answer, Command, Hot, execute
-from marketkit.db import Database, Session, sql
+from marketkit.db import Database
 from marketkit.errors import Busy
 
 C = TypeVar("C")
@@ -14,8 +14,6 @@ Waiting = tuple[Command[C], asyncio.Future[Answer]]
 
 # In changes asked for, not in requests: a list of 256 rows is as long a wait as 256 bids.
 WAITING_MAX = 4096
-# A process frozen in a hot transaction must lose its locks before those who wait give up.
-HOT_IDLE_MS = 300
 
 
 class Meeting(Generic[C, P]):
@@ -68,11 +66,9 @@ class Meeting(Generic[C, P]):
         del self._queues[place]
 
     async def _run(self, commands: list[Command[C]]) -> list[Answer]:
-        async def together(session: Session) -> list[Answer]:
-            await sql(session, f"SET LOCAL idle_in_transaction_session_timeout = {HOT_IDLE_MS}")
-            return await execute(session, commands, self._hot)
-
-        return await self._house.run(together, is_keyed=True)
+        return await self._house.run(
+            lambda session: execute(session, commands, self._hot), is_hot=True
+        )
 
 
 def _turn(queue: deque[Waiting[C]]) -> list[Waiting[C]]:

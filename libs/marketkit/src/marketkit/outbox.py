@@ -23,7 +23,7 @@ from marketkit.db import (
     sql,
 )
 from marketkit.facts import Fact
-from marketkit.rows import insert_all
+from marketkit.rows import as_json, insert_all, insertion
 from marketkit.signing import chain_after, partition_of, wire_mac
 
 PARTITIONS = 6
@@ -136,8 +136,9 @@ async def tell_all(session: Session, tellings: Sequence[Telling]) -> list[str]:
         for one, event in zip(tellings, events, strict=True)
     ]
     if rows:
-        await insert_all(session, Outbox, rows)
-        await sql(session, "SELECT pg_notify('outbox', '')")
+        told = insertion(Outbox, list(rows[0]))
+        ring = f"WITH told AS ({told}) SELECT pg_notify('outbox', '')"
+        await sql(session, ring, rows=as_json(rows))
     return [event["id"] for event in events]
 
 

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import threading
@@ -12,6 +13,7 @@ from datetime import timedelta
 from importlib.metadata import version
 
 import uvicorn
+import uvloop
 from fastapi import FastAPI
 from prometheus_client import Gauge
 from pydantic import ValidationError
@@ -108,7 +110,8 @@ def main(program: Program, arguments: Sequence[str] | None = None) -> None:
     if role == "migrate":
         migrations.upgrade(program.package, settings.migrate_url, program.libraries)
         return
-    asyncio.run(_serve(program, Parts.of(settings), role))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(program, Parts.of(settings), role))
 
 
 def _settings(program: Program) -> Settings:
@@ -134,6 +137,8 @@ async def _serve(program: Program, parts: Parts, role: str) -> None:
     servers = _servers(program, parts, role)
     loops = program.loops(parts) if role in {"all", "worker"} else []
     loops += program.opener_loops(parts) if role in {"all", "opener"} else []
+    # What was imported and built stays: to look at it again and again for garbage finds none.
+    gc.freeze()
     log.info("started", role=role)
     serving = [asyncio.create_task(server.serve()) for server in servers]
     working = asyncio.create_task(worker.run(loops, stop))

@@ -18,10 +18,16 @@ async def insert_all(
     A driver's executemany sends and answers each apart, and of an array it looks at each element.
     """
     if rows:
-        name = str(inspect(table).local_table)
-        columns = ", ".join(rows[0])
-        statement = f"INSERT INTO {name} ({columns}) SELECT {columns} FROM json_populate_recordset"
-        await sql(session, f"{statement}(NULL::{name}, CAST(:rows AS json))", rows=as_json(rows))
+        await sql(session, insertion(table, list(rows[0])), rows=as_json(rows))
+
+
+def insertion(table: type[Table], columns: Sequence[str]) -> str:
+    """The statement that inserts what its parameter `rows` says, by `as_json`."""
+    name, said = inspect(table).local_table, ", ".join(columns)
+    return (
+        f"INSERT INTO {name} ({said}) SELECT {said} "
+        f"FROM json_populate_recordset(NULL::{name}, CAST(:rows AS json))"
+    )
 
 
 def as_json(values: Sequence[Any]) -> str:

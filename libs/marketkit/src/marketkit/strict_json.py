@@ -68,6 +68,8 @@ def _decode(body: bytes) -> str:
 
 
 def _check_depth(text: str) -> None:
+    if text.count("[") + text.count("{") <= DEPTH_MAX:
+        return
     depth = 0
     for token in _TOKEN.finditer(text):
         mark = text[token.start()]

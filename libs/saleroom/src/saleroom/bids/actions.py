@@ -1,15 +1,15 @@
 """Sealed bids are taken in by the list, replaced, withdrawn; nothing else of them is told."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlmodel import col, func, select
 
 from contracts import sale as facts
 from marketkit.batch import Hot, Verdict
-from marketkit.db import Session, house, instant, new_id
+from marketkit.db import Session, house, instant, new_id, sql
 from marketkit.errors import Refusal
 from marketkit.facts import Fact
 from marketkit.identity import Caller
@@ -27,7 +27,7 @@ from saleroom.bids.rules import (
     check_window,
     instants_of,
 )
-from saleroom.bids.tables import BidClock, SealedBid
+from saleroom.bids.tables import SealedBid
 from saleroom.entries.tables import Registration
 from saleroom.notices.actions import advance, locked_sale
 from saleroom.notices.tables import Sale
@@ -72,13 +72,14 @@ async def lock_sale_for_bids(session: Session, bids: Sequence[PlacedBid]) -> lis
     at = await instant(session)
     await advance(session, sale, at)
     await session.flush()
-    clock = await session.get(BidClock, sale.id, with_for_update=True)
-    instants = instants_of(at, clock.last_at if clock else at - TICK, len(bids))
-    latest = upsert(BidClock).values(sale_id=sale.id, last_at=instants[-1])
-    await session.exec(
-        latest.on_conflict_do_update(
-            index_elements=["sale_id"], set_={"last_at": latest.excluded.last_at}
-        )
+    found = await sql(session, "SELECT last_at FROM bid_clock WHERE sale_id = :id", id=sale.id)
+    instants = instants_of(at, found.scalar() or at - TICK, len(bids))
+    await sql(
+        session,
+        "INSERT INTO bid_clock (sale_id, last_at) VALUES (:id, :at) "
+        "ON CONFLICT (sale_id) DO UPDATE SET last_at = excluded.last_at",
+        id=sale.id,
+        at=instants[-1],
     )
     window = window_of(sale)
     return [Prepared(window, bid, at) for bid, at in zip(bids, instants, strict=True)]
@@ -96,29 +97,27 @@ async def place_sealed_bids(session: Session, prepared: Sequence[Prepared]) -> l
     CorrectionNotAccepted, BidKeyWrong, BidVersionWrong.
     """
     sale_id = prepared[0].window.sale_id
-    registrations = await _registrations(session, sale_id, {one.bid.uscc for one in prepared})
-    last_versions = await _last_versions(session, registrations)
+    entrants = await _entrants(session, sale_id, {one.bid.uscc for one in prepared})
     verdicts: list[Verdict] = []
     rows = []
     tellings = []
     for window, bid, at in prepared:
-        registration = registrations.get(bid.uscc)
-        last_version = last_versions.get(registration.id, 0) if registration else 0
+        entrant = entrants.get(bid.uscc)
         try:
             check_sealed_bid(
                 window,
                 bid,
-                registration=registration.state if registration else None,
-                accepted_correction=registration.accepted_correction if registration else 0,
-                last_version=last_version,
+                registration=entrant.state if entrant else None,
+                accepted_correction=entrant.accepted_correction if entrant else 0,
+                last_version=entrant.last_version if entrant else 0,
                 at=at,
             )
         except Refusal as refusal:
             verdicts.append(refusal)
             continue
-        assert registration is not None
-        last_versions[registration.id] = bid.version
-        row = _row(session, bid, registration, at)
+        assert entrant is not None
+        entrant.last_version = bid.version
+        row = _row(session, bid, entrant, at)
         rows.append(row)
         verdicts.append(_receipt(session, bid, str(row["id"]), at))
         fact = facts.SealedBidPlaced(receipt_id=str(row["id"]), commitment=b64(bid.commitment))
@@ -129,34 +128,36 @@ async def place_sealed_bids(session: Session, prepared: Sequence[Prepared]) -> l
     return verdicts
 
 
-async def _registrations(
-    session: Session, sale_id: str, usccs: set[str]
-) -> dict[str, Registration]:
-    query = select(Registration).where(
-        Registration.sale_id == sale_id, col(Registration.uscc).in_(usccs)
+@dataclass
+class _Entrant:
+    """What of a registration decides whether its next bid is taken in."""
+
+    registration_id: str
+    state: str
+    accepted_correction: int
+    last_version: int
+
+
+async def _entrants(session: Session, sale_id: str, usccs: set[str]) -> dict[str, _Entrant]:
+    found = await sql(
+        session,
+        "SELECT uscc, id, state, accepted_correction, coalesce((SELECT max(version) "
+        "FROM sealed_bid WHERE registration_id = registration.id), 0) AS last_version "
+        "FROM registration WHERE sale_id = :sale_id AND uscc = ANY(:usccs)",
+        sale_id=sale_id,
+        usccs=list(usccs),
     )
-    return {found.uscc: found for found in (await session.exec(query)).all()}
+    return {
+        row.uscc: _Entrant(row.id, row.state, row.accepted_correction, row.last_version)
+        for row in found.all()
+    }
 
 
-async def _last_versions(
-    session: Session, registrations: dict[str, Registration]
-) -> dict[str, int]:
-    ids = [registration.id for registration in registrations.values()]
-    query = (
-        select(SealedBid.registration_id, func.max(SealedBid.version))
-        .where(col(SealedBid.registration_id).in_(ids))
-        .group_by(col(SealedBid.registration_id))
-    )
-    return dict((await session.exec(query)).all())
-
-
-def _row(
-    session: Session, bid: PlacedBid, registration: Registration, at: datetime
-) -> dict[str, object]:
+def _row(session: Session, bid: PlacedBid, entrant: _Entrant, at: datetime) -> dict[str, object]:
     return {
         "id": new_id(),
         "sale_id": bid.sale_id,
-        "registration_id": registration.id,
+        "registration_id": entrant.registration_id,
         "uscc": bid.uscc,
         "version": bid.version,
         "ciphertext": bid.ciphertext,

@@ -42,7 +42,7 @@ class SalePage(Form):
 def open_at_the_city(*roles: str, department: str = "") -> dict[str, Any]:
     """As `open_to`, for officers of the whole city only: a sale is the city's, not a county's."""
 
-    def admit(request: Request) -> None:
+    async def admit(request: Request) -> None:
         if not request.state.caller.is_citywide:
             raise RegionNotAllowed()
 

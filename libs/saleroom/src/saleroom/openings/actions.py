@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import insert
 from sqlmodel import col, func, select
 
 from contracts import sale as facts
@@ -17,6 +16,7 @@ from marketkit.db import Session, instant, new_id, sql
 from marketkit.facts import Fact
 from marketkit.identity import Caller
 from marketkit.outbox import Telling, tell, tell_all
+from marketkit.rows import insert_all
 from marketkit.signing import b64, unb64
 from marketkit.units import ASSET_UNITS, Form, Id, Instant, Unit
 from saleroom.bids.actions import standing_bids
@@ -350,7 +350,7 @@ async def _keep_revealed(session: Session, sale_id: str, opened: Opened) -> None
         for bid in part
     ]
     if rows:
-        await session.exec(insert(RevealedBid), params=rows)
+        await insert_all(session, RevealedBid, rows)
 
 
 async def take_time(session: Session) -> None:

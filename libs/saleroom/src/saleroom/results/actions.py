@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert
 from sqlalchemy.orm import defer
 from sqlmodel import col, select
 
 from contracts import sale as facts
 from marketkit.db import Session, instant
+from marketkit.rows import insert_all
 from marketkit.signing import b64
 from marketkit.units import ASSET_UNITS, Unit
 from saleroom.bids.tables import SealedBid
@@ -164,9 +164,9 @@ async def clear_sale(session: Session, market: Market, cleared: Cleared) -> Sale
     sale.state = "CLEARED" if cleared.reason is None else "FAILED"
     await session.flush()
     if cleared.awards:
-        await session.exec(insert(Award), params=cleared.awards)
+        await insert_all(session, Award, cleared.awards)
     if cleared.rejected:
-        await session.exec(insert(RejectedStep), params=cleared.rejected)
+        await insert_all(session, RejectedStep, cleared.rejected)
     await tell_steps(session, sale, cleared.parts, at)
     await _refund_unaccepted(session, market, sale, at)
     if cleared.reason is not None:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import insert
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlmodel import col, select
 
@@ -11,6 +10,7 @@ from contracts import escrow
 from marketkit.db import Session, actor, instant, sql
 from marketkit.errors import Refusal, titles
 from marketkit.outbox import tell, tell_all
+from marketkit.rows import insert_all
 from marketkit.units import Form, Instant
 from saleroom.allocations.actions import Desk, desk_of, give_back, line_in, use_booking
 from saleroom.bookings.actions import booking_of
@@ -102,7 +102,7 @@ async def apply_lines(session: Session, sm3: str, numbered: Sequence[Numbered]) 
     verdicts = [await _judged(session, desk, sm3, one) for one in fresh]
     await session.flush()
     if verdicts:
-        await session.exec(insert(BankFileLine), params=verdicts)
+        await insert_all(session, BankFileLine, verdicts)
     await tell_all(session, desk.tellings)
 
 

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
-from sqlalchemy import insert, tuple_
+from sqlalchemy import tuple_
 from sqlmodel import col, select
 
 from contracts.energy import CoalStockAlerted, CoalStockLevel, CoalStockReported
@@ -20,6 +20,7 @@ from marketkit.batch import COMMANDS_MAX, Hot
 from marketkit.db import Session, instant, sql
 from marketkit.errors import Refusal
 from marketkit.outbox import Telling, tell_all
+from marketkit.rows import insert_all
 from marketkit.units import (
     TONNE,
     Day,
@@ -135,7 +136,7 @@ async def report_coal_stocks(
             )
         )
     if taken:
-        await session.exec(insert(CoalStock), params=[_row(one) for one in taken])
+        await insert_all(session, CoalStock, [_row(one) for one in taken])
         await tell_all(session, [told for one in taken for told in _told(one)])
     return answers
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import insert, tuple_
+from sqlalchemy import tuple_
 from sqlmodel import col, select
 
 from contracts.energy import PledgeRegistered, PledgeReleased
@@ -27,6 +27,7 @@ from marketkit.identity import Caller
 from marketkit.ledger import Account, Booking
 from marketkit.movements import Leg, Movement
 from marketkit.outbox import Telling, tell, tell_all
+from marketkit.rows import insert_all
 from marketkit.units import ASSET_UNITS, Day, Form, Instant, Quantity, Text, day_of
 
 TICK = timedelta(microseconds=1)
@@ -142,7 +143,7 @@ async def _register(session: Session, prepared: Sequence[Prepared]) -> list[Verd
         tellings.append(_told(pledge, legs))
         verdicts.append(pledge_out(pledge))
     if rows:
-        await session.exec(insert(Pledge), params=rows)
+        await insert_all(session, Pledge, rows)
         await tell_all(session, tellings)
     return verdicts
 

@@ -30,6 +30,7 @@ from marketkit.identity import Caller
 from marketkit.ledger import Balance, Booking, Lot, book
 from marketkit.movements import Leg, Movement
 from marketkit.outbox import Telling, tell_all
+from marketkit.rows import insert_all
 from marketkit.units import TCE, Form, Kgce, QuantityTce, QuantityTceOrZero, Text, day_of
 
 ASSIGNMENTS_MAX = 200
@@ -167,7 +168,7 @@ async def _write_version(
             **version, published_at=at, published_by=caller.sub, policy_version=policy.version
         )
     )
-    await session.exec(insert(BatchLine), params=[version | vars(line) for line in form.lines])
+    await insert_all(session, BatchLine, [version | vars(line) for line in form.lines])
 
 
 def _published(form: IncrementBatchIn) -> IncrementBatchPublished:

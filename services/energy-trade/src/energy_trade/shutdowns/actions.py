@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import insert
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlmodel import col
 
@@ -34,6 +33,7 @@ from marketkit.identity import Caller
 from marketkit.ledger import Booking, Lot
 from marketkit.movements import Leg, Movement
 from marketkit.outbox import Telling, tell_all
+from marketkit.rows import insert_all
 from marketkit.units import (
     ASSET_UNITS,
     TCE,
@@ -163,7 +163,7 @@ async def _credit(
             lot = _lot(shutdown, asset, tier, split, policy)
             legs += await issue_lot(session, booking, lot, split.of(tier), holder.account)
             lots[tier] = lot.id
-    await session.exec(insert(SplitShare), params=list(_shares(shutdown, asset, split, lots)))
+    await insert_all(session, SplitShare, list(_shares(shutdown, asset, split, lots)))
     return lots, legs
 
 

@@ -4,7 +4,6 @@ from datetime import date, datetime
 from typing import Annotated
 
 from pydantic import Field, model_validator
-from sqlalchemy import insert
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlmodel import col
 
@@ -22,6 +21,7 @@ from marketkit.codes import CountyCode
 from marketkit.db import Session, instant
 from marketkit.identity import Caller
 from marketkit.outbox import Telling, tell_all
+from marketkit.rows import insert_all
 from marketkit.units import MW, Day, Edge, Form, LongText, Quantity, Text, day_of
 
 CapacityMw = Annotated[int, Edge(MW, positive=True)]
@@ -84,7 +84,7 @@ async def register_units(session: Session, caller: Caller, form: UnitRegisterIn)
         | {"retire_by": one.retire_by}
         for one in form.units
     ]
-    await session.exec(insert(ExtractionUnit), params=rows)
+    await insert_all(session, ExtractionUnit, rows)
     await tell_all(session, [_registered(one, at, policy) for one in form.units])
     return UnitRegisterOut(
         count=len(units),

@@ -7,7 +7,7 @@ them may show, not even that they came. One alone is kept, and not shown before 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from sqlalchemy import insert, update
+from sqlalchemy import update
 from sqlmodel import col
 
 from contracts import escrow, sale
@@ -26,6 +26,7 @@ from gateway.holdings.rules import unit_of
 from marketkit.db import Session, sql
 from marketkit.facts import Fact
 from marketkit.reactions import Told
+from marketkit.rows import insert_all
 
 # Whoever takes the reactions from here has registered those of this module, too.
 __all__ = ["REACTIONS"]
@@ -183,7 +184,7 @@ async def note_bids(session: Session, told: Told[sale.BidsRevealed], of: BoardSa
         for bid in told.fact.bids
     ]
     if rows:
-        await session.exec(insert(BoardBid), params=rows)
+        await insert_all(session, BoardBid, rows)
 
 
 @of_sale(sale.SaleOpened)
@@ -216,13 +217,13 @@ async def note_result(session: Session, told: Told[sale.SaleCleared], of: BoardS
         for award in fact.awards
     ]
     if awards:
-        await session.exec(insert(BoardAward), params=awards)
+        await insert_all(session, BoardAward, awards)
     rejected = [
         {"source": of.source, "sale_id": of.id, "bid_id": one.bid_id, "code": one.code}
         for one in fact.rejected
     ]
     if rejected:
-        await session.exec(insert(BoardRejection), params=rejected)
+        await insert_all(session, BoardRejection, rejected)
     if fact.part == fact.part_count:
         of.state = "CLEARED"
         _step(session, told)
