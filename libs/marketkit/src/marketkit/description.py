@@ -116,6 +116,8 @@ def _complete(one: Described) -> None:
         for status in sorted(one.statuses())
     }
     one.said["responses"] |= refused
+    for media in _success(one).get("content", {}).values():
+        media.get("schema", {}).pop("title", None)  # made up of a function's name
 
 
 def _refused(status: int) -> dict[str, Any]:

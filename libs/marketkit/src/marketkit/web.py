@@ -6,7 +6,7 @@ Two applications stand on two ports: the public one, and the inner one for opera
 import re
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import structlog
@@ -221,7 +221,8 @@ def create_app(
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
-        generate_unique_id_function=lambda route: route.name,
+        # What it would tell of a request that does not fit is what stood in it.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         **options,
     )
     app.state.house = house
@@ -229,8 +230,10 @@ def create_app(
     app.state.meetings = {}
     app.state.allowed_hosts = frozenset()
     app.state.rates = None
-    for router in routers:
-        app.include_router(router)
+    # Put in flat: an included router is looked through twice for each request.
+    app.router.routes.extend(route for router in routers for route in router.routes)
+    for route in _api_routes(routers):
+        route.operation_id = route.name
     quiet = _tagged(routers, "quiet")
     app.state.uploads = _tagged(routers, "upload")
     for kind in (Refusal, RequestValidationError, HTTPException, DBAPIError, PoolTimeout):
@@ -240,8 +243,10 @@ def create_app(
     return app
 
 
-def _tagged(routers: list[APIRouter], tag: str) -> frozenset[str]:
+def _api_routes(routers: list[APIRouter]) -> Iterator[APIRoute]:
     routes = (route for router in routers for route in router.routes)
-    return frozenset(
-        route.path for route in routes if isinstance(route, APIRoute) and tag in route.tags
-    )
+    return (route for route in routes if isinstance(route, APIRoute))
+
+
+def _tagged(routers: list[APIRouter], tag: str) -> frozenset[str]:
+    return frozenset(route.path for route in _api_routes(routers) if tag in route.tags)

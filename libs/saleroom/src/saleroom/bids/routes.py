@@ -7,7 +7,7 @@ from pydantic import Field
 from sqlmodel import col, select
 
 from marketkit.db import Session
-from marketkit.doors import AskDep, CommandDep, Commanded, open_to
+from marketkit.doors import AskDep, CommandDep, Commanded, HotRoute, open_to
 from marketkit.errors import FieldFault, InputInvalid
 from marketkit.signing import unb64
 from marketkit.units import Base64Url, Form
@@ -35,7 +35,7 @@ class OwnBids(Form):
 
 
 def routes(market: Market) -> APIRouter:
-    router = APIRouter(tags=["quiet"])
+    router = APIRouter(tags=["quiet"], route_class=HotRoute)
     enterprise = open_to("enterprise")
 
     @router.post(BIDS, status_code=201, response_model=Receipt, **enterprise)

@@ -17,7 +17,7 @@ from energy_trade.pledges.actions import (
 from energy_trade.pledges.rules import PledgeUnknown
 from energy_trade.pledges.tables import Pledge, PledgeRelease
 from marketkit.db import Session
-from marketkit.doors import AskDep, CommandDep, open_to
+from marketkit.doors import AskDep, CommandDep, HotRoute, open_to
 from marketkit.units import ASSET_UNITS, Day, Form, Instant, Quantity
 
 Page = Annotated[int, Query(ge=1, le=100_000)]
@@ -46,7 +46,7 @@ class PledgeStory(Form):
 
 
 def routes() -> APIRouter:
-    router = APIRouter(tags=["pledges"])
+    router = APIRouter(tags=["pledges"], route_class=HotRoute)
     readers = open_to(
         "enterprise", "creditor", "county_officer", "bureau_officer", "supervisor", "auditor"
     )
