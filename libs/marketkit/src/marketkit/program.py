@@ -137,8 +137,9 @@ async def _serve(program: Program, parts: Parts, role: str) -> None:
     servers = _servers(program, parts, role)
     loops = program.loops(parts) if role in {"all", "worker"} else []
     loops += program.opener_loops(parts) if role in {"all", "opener"} else []
-    # What was imported and built stays: to look at it again and again for garbage finds none.
+    # What was imported stays, and a busy turn makes thousands of objects: neither is garbage.
     gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
     log.info("started", role=role)
     serving = [asyncio.create_task(server.serve()) for server in servers]
     working = asyncio.create_task(worker.run(loops, stop))

@@ -53,7 +53,7 @@ def same(left: bytes, right: bytes) -> bool:
 
 
 # Of the two alphabets, only this one.
-_STANDARD = str.maketrans({"-": "+", "_": "/", "+": "!", "/": "!", "=": "!"})
+_STANDARD = bytes.maketrans(b"-_+/=", b"+/!!!")
 
 
 def b64(raw: bytes) -> str:
@@ -62,7 +62,7 @@ def b64(raw: bytes) -> str:
 
 def unb64(text: str) -> bytes:
     """The bytes of unpadded base64url; ValueError if it is anything else."""
-    padded = text.translate(_STANDARD) + "=" * (-len(text) % 4)
+    padded = text.encode("ascii").translate(_STANDARD) + b"=" * (-len(text) % 4)
     raw = binascii.a2b_base64(padded, strict_mode=True)
     # Bits that say nothing could be anything: of the end, one spelling counts.
     tail = len(raw) % 3

@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from marketkit.db import Database, sqlstate
 from marketkit.description import PROBLEM_TYPE, complete
+from marketkit.doors import HotRoute
 from marketkit.errors import Busy, NotFound, Refusal, Unauthenticated, Unreadable, problem
 from marketkit.guard import Guard
 from marketkit.identity import Verifier
@@ -230,8 +231,10 @@ def create_app(
     app.state.meetings = {}
     app.state.allowed_hosts = frozenset()
     app.state.rates = None
-    # Put in flat: an included router is looked through twice for each request.
-    app.router.routes.extend(route for router in routers for route in router.routes)
+    # Flat, for an included router is looked through twice; and in the order of heat, for an address
+    # is sought from the top.
+    routes = (route for router in routers for route in router.routes)
+    app.router.routes.extend(sorted(routes, key=lambda one: not isinstance(one, HotRoute)))
     for route in _api_routes(routers):
         route.operation_id = route.name
     quiet = _tagged(routers, "quiet")

@@ -19,10 +19,7 @@ from marketkit.web import create_app as create
 
 
 def create_app(parts: Parts) -> FastAPI:
-    # Looked through in this order: what is asked most often stands first.
     routers = [
-        *sales(),
-        pledges(),
         trial.routes(TRIALS),
         accounts(),
         issues(),
@@ -31,6 +28,8 @@ def create_app(parts: Parts) -> FastAPI:
         units(),
         shutdowns(),
         screenings(),
+        pledges(),
         coal_stocks(),
+        *sales(),
     ]
     return create(parts.house, parts.verifier, "energy-trade 能耗指标交易", routers)

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import NamedTuple
 
-from sqlalchemy import tuple_
 from sqlmodel import col, select
 
 from contracts.energy import PledgeRegistered, PledgeReleased
@@ -20,7 +20,7 @@ from energy_trade.pledges.tables import Pledge, PledgeRelease
 from energy_trade.policy import Asset, policy_on
 from marketkit.batch import Hot, Verdict
 from marketkit.codes import ProjectCode, Uscc
-from marketkit.db import Session, instant, new_id
+from marketkit.db import Session, instant, new_id, sql
 from marketkit.errors import Refusal
 from marketkit.holds import Take, hold_each, void_part
 from marketkit.identity import Caller
@@ -71,11 +71,11 @@ class Asked:
     caller: Caller
     form: PledgeIn
 
-    @property
+    @cached_property
     def account(self) -> str:
         return pledge_account(self.caller.uscc, self.form.project_code)
 
-    @property
+    @cached_property
     def contract(self) -> Contract:
         form = self.form
         return self.account, form.asset, form.creditor_uscc, form.document_no
@@ -117,10 +117,13 @@ async def register_pledges(session: Session, prepared: Sequence[Prepared]) -> li
 def _runs(prepared: Sequence[Prepared]) -> list[list[Prepared]]:
     """The pledges in their order, cut where a contract comes again: it is judged by the first."""
     runs: list[list[Prepared]] = [[]]
+    seen: set[Contract] = set()
     for one in prepared:
-        if any(one.asked.contract == other.asked.contract for other in runs[-1]):
+        if one.asked.contract in seen:
             runs.append([])
+            seen.clear()
         runs[-1].append(one)
+        seen.add(one.asked.contract)
     return runs
 
 
@@ -149,9 +152,16 @@ async def _register(session: Session, prepared: Sequence[Prepared]) -> list[Verd
 
 
 async def _registered(session: Session, contracts: Sequence[Contract]) -> set[Contract]:
-    contract = (Pledge.account, Pledge.asset, Pledge.creditor_uscc, Pledge.document_no)
-    found = await session.exec(select(*contract).where(tuple_(*contract).in_(contracts)))
-    return {(account, asset, creditor, said) for account, asset, creditor, said in found.all()}
+    names = ("accounts", "assets", "creditors", "documents")
+    found = await sql(
+        session,
+        "SELECT account, asset, creditor_uscc, document_no FROM pledge JOIN unnest("
+        "CAST(:accounts AS text[]), CAST(:assets AS text[]), CAST(:creditors AS text[]), "
+        "CAST(:documents AS text[])) AS asked(account, asset, creditor_uscc, document_no) "
+        "USING (account, asset, creditor_uscc, document_no)",
+        **dict(zip(names, map(list, zip(*contracts, strict=True)), strict=True)),
+    )
+    return {(row.account, row.asset, row.creditor_uscc, row.document_no) for row in found.all()}
 
 
 def _judged(one: Prepared, registered: set[Contract]) -> Pledge | Refusal:

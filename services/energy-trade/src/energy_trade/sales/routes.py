@@ -22,9 +22,9 @@ from saleroom.statements.routes import routes as statements
 
 
 def routes() -> list[APIRouter]:
-    """The routers of a sale: of bids first, for it is asked most; then phase by phase."""
+    """The routers of a sale, phase by phase."""
     phases = (
-        bids, notices, officers, entries, corrections, openings, results, settlements,
+        notices, officers, entries, corrections, bids, openings, results, settlements,
         deliveries, endings, papers, statements, allocations, refunds, reversals, escrow,
     )  # fmt: skip
     return [phase(MARKET) for phase in phases]
