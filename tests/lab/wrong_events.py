@@ -5,18 +5,13 @@ from lab.planting import Edit
 CURSOR_BY_ID = (
     Edit(
         "marketkit.outbox",
-        """        (await session.exec(select(Outbox).order_by(col(Outbox.id)).limit(SEQUENCE_BATCH))).all()
-    )
+        """    taken = await sql(session, TAKEN, limit=SEQUENCE_BATCH)
+    waiting = sorted(taken.all(), key=lambda told: int(told.id))
 """,
-        """        (
-            await session.exec(
-                select(Outbox)
-                .where(col(Outbox.id) > (await sql(session, "SELECT id FROM cursor")).scalar_one())
-                .order_by(col(Outbox.id))
-                .limit(SEQUENCE_BATCH)
-            )
-        ).all()
-    )
+        """    later = TAKEN.replace("FROM outbox ORDER", "FROM outbox WHERE id > (SELECT id FROM cursor) ORDER")
+    assert later != TAKEN
+    taken = await sql(session, later, limit=SEQUENCE_BATCH)
+    waiting = sorted(taken.all(), key=lambda told: int(told.id))
     if waiting:
         await sql(session, "UPDATE cursor SET id = :id", id=waiting[-1].id)
 """,
@@ -71,8 +66,8 @@ SKIP_LOCKED = (
     ),
     Edit(
         "marketkit.worker",
-        "from marketkit.outbox import note_sent, sequence, unsent",
-        "import os\nfrom marketkit.outbox import note_sent, placed, sequence, unsent",
+        "import SEQUENCE_BATCH, UNCUT_BYTES_MAX, note_sent, sequence, unsent\n",
+        "import SEQUENCE_BATCH, UNCUT_BYTES_MAX, note_sent, placed, sequence, unsent\nimport os\n",
     ),
 )
 

@@ -121,6 +121,7 @@ async def take_in(
     taken: dict[int, Taken] = {}
     next_ones: list[Placed] = []
     positions = await positions_of(session, source, {event.partition for event, _ in events})
+    parked_keys = await _parked_keys(session, source)
     for number, position in positions.items():
         own = [pair for pair in events if pair[0].partition == number]
         taken[number], believed = (
@@ -129,7 +130,6 @@ async def take_in(
         next_ones += believed
     if not next_ones:
         return taken
-    parked_keys = await _parked_keys(session, source)
     if singly or parked_keys:
         for event in next_ones:
             await _apply_or_park(session, reactions, event, parked_keys, singly=singly)
@@ -168,8 +168,10 @@ def _believed(
 
 
 async def _parked_keys(session: Session, source: str) -> set[str]:
-    found = await session.exec(select(Parked.key).where(Parked.source == source).distinct())
-    return set(found.all())
+    found = await sql(
+        session, "SELECT DISTINCT key FROM parked WHERE source = :source", source=source
+    )
+    return set(found.scalars())
 
 
 async def _apply_or_park(

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import CheckConstraint, Identity, LargeBinary, SmallInteger, delete
+from sqlalchemy import CheckConstraint, Identity, LargeBinary, SmallInteger
 from sqlmodel import Field, col, func, select
 
 from marketkit.db import (
@@ -23,13 +23,15 @@ from marketkit.db import (
     sql,
 )
 from marketkit.facts import Fact
-from marketkit.rows import as_json, insert_all, insertion
+from marketkit.rows import as_json, insertion
 from marketkit.signing import chain_after, partition_of, wire_mac
 
 PARTITIONS = 6
 EVENT_BYTES_MAX = 512 * 1024
 SEQUENCE_BATCH = 500
 RANGE_BYTES_MAX = 4 * 1024 * 1024
+# So much at most, and one more event would have fitted in.
+UNCUT_BYTES_MAX = RANGE_BYTES_MAX - EVENT_BYTES_MAX
 
 
 class Outbox(KitTable, table=True):
@@ -70,6 +72,22 @@ class RelayPosition(KitTable, table=True):
 
     partition: int = Field(primary_key=True, sa_type=SmallInteger)
     sequence: int = Field(sa_type=Minor)
+
+
+TAKEN = (
+    "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox ORDER BY id LIMIT :limit) "
+    "RETURNING id, key, is_step, event"
+)
+UNSENT = """
+SELECT own.* FROM relay_position sent JOIN partition_head head USING (partition)
+CROSS JOIN LATERAL (
+    SELECT partition, sequence, chain, event,
+        sum(octet_length(event)) OVER (ORDER BY sequence) AS upto
+    FROM (SELECT * FROM log WHERE log.partition = sent.partition AND log.sequence > sent.sequence
+          ORDER BY log.sequence LIMIT :limit) AS few) AS own
+WHERE sent.sequence < head.sequence AND (upto <= :bytes_max OR own.sequence = sent.sequence + 1)
+ORDER BY own.partition, own.sequence
+"""
 
 
 class Sequenced(NamedTuple):
@@ -136,10 +154,16 @@ async def tell_all(session: Session, tellings: Sequence[Telling]) -> list[str]:
         for one, event in zip(tellings, events, strict=True)
     ]
     if rows:
-        told = insertion(Outbox, list(rows[0]))
-        ring = f"WITH told AS ({told}) SELECT pg_notify('outbox', '')"
-        await sql(session, ring, rows=as_json(rows))
+        await _insert_and_ring(session, Outbox, rows, "outbox")
     return [event["id"] for event in events]
+
+
+async def _insert_and_ring(
+    session: Session, table: type[KitTable], rows: Sequence[Mapping[str, Any]], bell: str
+) -> None:
+    put = insertion(table, list(rows[0]))
+    ring = f"WITH put AS ({put}) SELECT pg_notify('{bell}', '')"
+    await sql(session, ring, rows=as_json(rows))
 
 
 def event_of(session: Session, telling: Telling, at: datetime | None) -> dict[str, Any]:
@@ -175,9 +199,8 @@ async def sequence(session: Session) -> Sequenced:
     sequencers may run, and one that was frozen finds its transaction gone.
     """
     heads = await heads_of(session, lock=True)
-    waiting = list(
-        (await session.exec(select(Outbox).order_by(col(Outbox.id)).limit(SEQUENCE_BATCH))).all()
-    )
+    taken = await sql(session, TAKEN, limit=SEQUENCE_BATCH)
+    waiting = sorted(taken.all(), key=lambda told: int(told.id))
     if not waiting:
         return Sequenced(0, False)
     rows = []
@@ -194,9 +217,7 @@ async def sequence(session: Session) -> Sequenced:
                 "event": told.event,
             }
         )
-    await insert_all(session, Log, rows)
-    await session.exec(delete(Outbox).where(col(Outbox.id).in_([told.id for told in waiting])))
-    await sql(session, "SELECT pg_notify('log', '')")
+    await _insert_and_ring(session, Log, rows, "log")
     return Sequenced(len(waiting), any(told.is_step for told in waiting))
 
 
@@ -212,11 +233,9 @@ async def epoch_of(session: Session) -> int:
     return (await session.exec(select(House.epoch))).one()
 
 
-async def placed(
-    session: Session, partition: int, first: int, limit: int, epoch: int | None = None
-) -> list[Placed]:
+async def placed(session: Session, partition: int, first: int, limit: int) -> list[Placed]:
     """Up to `limit` events of a partition from `first` on, and up to 4 MB; one at least."""
-    epoch = epoch or await epoch_of(session)
+    epoch = await epoch_of(session)
     upto = func.sum(func.octet_length(Log.event)).over(order_by=col(Log.sequence))
     sized = (
         select(Log.sequence, upto.label("upto"))
@@ -243,13 +262,12 @@ async def placed(
 
 async def unsent(session: Session, limit: int) -> list[Placed]:
     """What the relay has still to send, at most `limit` of each partition."""
-    of_head = col(PartitionHead.partition) == col(RelayPosition.partition)
-    is_behind = col(RelayPosition.sequence) < PartitionHead.sequence
-    behind = select(RelayPosition).join(PartitionHead, of_head).where(is_behind)
-    sent = (await session.exec(behind.order_by(col(RelayPosition.partition)))).all()
-    epoch = await epoch_of(session) if sent else None
-    places = [(row.partition, row.sequence + 1, limit, epoch) for row in sent]
-    return [event for place in places for event in await placed(session, *place)]
+    rows = (await sql(session, UNSENT, limit=limit, bytes_max=RANGE_BYTES_MAX)).all()
+    epoch = await epoch_of(session) if rows else 0
+    source = house(session).source
+    return [
+        Placed(source, row.partition, epoch, row.sequence, row.chain, row.event) for row in rows
+    ]
 
 
 async def note_sent(session: Session, reached: Mapping[int, int]) -> None:

@@ -6,7 +6,7 @@ Two applications stand on two ports: the public one, and the inner one for opera
 import re
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
@@ -231,25 +231,16 @@ def create_app(
     app.state.meetings = {}
     app.state.allowed_hosts = frozenset()
     app.state.rates = None
-    # Flat, for an included router is looked through twice; and in the order of heat, for an address
-    # is sought from the top.
-    routes = (route for router in routers for route in router.routes)
+    # Flat, for an included router is looked through twice; sought from the top, the hot ones first.
+    routes = [route for router in routers for route in router.routes]
     app.router.routes.extend(sorted(routes, key=lambda one: not isinstance(one, HotRoute)))
-    for route in _api_routes(routers):
+    named = [route for route in routes if isinstance(route, APIRoute)]
+    for route in named:
         route.operation_id = route.name
-    quiet = _tagged(routers, "quiet")
-    app.state.uploads = _tagged(routers, "upload")
+    quiet = frozenset(route.path for route in named if "quiet" in route.tags)
+    app.state.uploads = frozenset(route.path for route in named if "upload" in route.tags)
     for kind in (Refusal, RequestValidationError, HTTPException, DBAPIError, PoolTimeout):
         app.add_exception_handler(kind, _handle)
     app.add_middleware(Guard)
     app.add_middleware(Observed, quiet_routes=quiet)
     return app
-
-
-def _api_routes(routers: list[APIRouter]) -> Iterator[APIRoute]:
-    routes = (route for router in routers for route in router.routes)
-    return (route for route in routes if isinstance(route, APIRoute))
-
-
-def _tagged(routers: list[APIRouter], tag: str) -> frozenset[str]:
-    return frozenset(route.path for route in _api_routes(routers) if tag in route.tags)

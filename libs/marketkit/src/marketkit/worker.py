@@ -16,7 +16,7 @@ from marketkit.feed import FeedDown
 from marketkit.kafka import Wire, WireDown, producing
 from marketkit.ledger import Imbalance
 from marketkit.logs import log
-from marketkit.outbox import note_sent, sequence, unsent
+from marketkit.outbox import SEQUENCE_BATCH, UNCUT_BYTES_MAX, note_sent, sequence, unsent
 
 RESTARTS = Counter("yaosu_task_restarts_total", "Loops that failed and began again", ["task"])
 UNSEQUENCED = Gauge("yaosu_outbox_unsequenced", "Hundreds of events without a place in the log")
@@ -133,24 +133,29 @@ async def sequence_forever(house: Database, bells: Bells) -> None:
     while True:
         await bells.outbox.wait()
         bells.outbox.clear()
-        while await sequence_once(house):
+        # Who tells more meanwhile rings again: a turn that was not full left nothing.
+        while await sequence_once(house) == SEQUENCE_BATCH:
             pass
 
 
-async def relay_once(house: Database, wire: Wire) -> int:
-    """One turn of the relay: read what is unsent, send it, note the broker's word; how many.
+async def relay_once(house: Database, wire: Wire) -> bool:
+    """One turn of the relay: read what is unsent, send it, note the broker's word; is there more.
 
     Whoever ends between the sending and the noting sends again: duplicates are free, losses not.
     """
     events = await house.run(lambda session: unsent(session, RELAY_BATCH), "worker")
     UNSENT.set(in_hundreds(len(events)))
     if not events:
-        return 0
+        return False
     unsendable = await wire.send(events)
     UNSENDABLE.inc(len(unsendable))
     reached = {event.partition: event.sequence for event in events}
     await house.run(lambda session: note_sent(session, reached), "worker")
-    return len(events)
+    size = sum(len(event.event) for event in events)
+    if len(events) >= RELAY_BATCH or size > UNCUT_BYTES_MAX:
+        return True
+    UNSENT.set(0)
+    return False
 
 
 async def relay_forever(

@@ -88,8 +88,7 @@ async def changes_at(session: Session, places: Iterable[Place]) -> list[Shown]:
 
 
 def _shown(row: Any) -> Shown:
-    place = Place(row.source, row.partition, row.sequence)
-    return Shown(place, row.market, row.kind, row.sale_id, row.changed_at)
+    return Shown(Place(*row[:3]), row.market, row.kind, row.sale_id, row.changed_at)
 
 
 @dataclass(eq=False)
@@ -216,14 +215,15 @@ class Hub:
 
     async def _tell_new(self, places: Sequence[Place]) -> None:
         async with self._turn:
-            self._begin_anew_in(await self._run(lambda s: here(s, self.sources)))
+            now, new = await self._run(self._now_and_new)
+            self._begin_anew_in(now)
             # An event that was parked is applied late: it stands before where we are, yet untold.
             late = [one for one in places if self._at.has(one) and one not in self._told]
             if late:
                 self._tell(await self._run(lambda s: changes_at(s, late)))
-            while len(new := await self._run(self._new)) == TURN_MAX:
-                self._tell(new)
-            self._tell(new)
+            self._tell([one for one in new if not self._at.has(one.place)])
+            while len(new) == TURN_MAX:
+                self._tell(new := (await self._run(self._now_and_new))[1])
 
     def _begin_anew_in(self, now: Position) -> None:
         # A source that was restored is read again from its beginning, and all others with it.
@@ -234,8 +234,9 @@ class Hub:
                 watcher.offer(Noticed("reset", now))
         self._at = Position(now.epochs, self._at.sequences)
 
-    async def _new(self, session: Session) -> list[Shown]:
-        return await changes_after(session, self.sources, self._at, TURN_MAX)
+    async def _now_and_new(self, session: Session) -> tuple[Position, list[Shown]]:
+        now = await here(session, self.sources)
+        return now, await changes_after(session, self.sources, self._at, TURN_MAX)
 
     def _tell(self, shown: Sequence[Shown]) -> None:
         for one in shown:
