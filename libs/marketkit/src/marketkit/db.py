@@ -125,7 +125,6 @@ class Database:
             pool_size=self.pool_size,
             max_overflow=0,
             pool_timeout=2,
-            pool_pre_ping=True,
             hide_parameters=True,
             connect_args={"options": options, "application_name": self.source},
         )
@@ -138,13 +137,16 @@ class Database:
         async with Session(self.engine, expire_on_commit=False) as session:
             session.info.update(house=self, actor=actor or self.source)
             scope = scope or Scope()
-            await sql(
-                session,
-                _ENTER_HOT if is_hot else _ENTER,
-                role=f"yaosu_{role}",
-                region=scope.region_code,
-                uscc=scope.uscc,
-            )
+            enter = _ENTER_HOT if is_hot else _ENTER
+            said = {"role": f"yaosu_{role}", "region": scope.region_code, "uscc": scope.uscc}
+            try:
+                await sql(session, enter, **said)
+            except DBAPIError as error:
+                # The first statement is the pool's ping: what it found dead had done nothing.
+                if not error.connection_invalidated:
+                    raise
+                await session.rollback()
+                await sql(session, enter, **said)
             yield session
             await session.commit()
 
