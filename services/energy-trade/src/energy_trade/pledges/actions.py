@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import cached_property
 from typing import NamedTuple
 
@@ -89,6 +89,24 @@ class Prepared(NamedTuple):
     at: datetime
 
 
+class _New(NamedTuple):
+    """The row of a pledge before it is one: a table's object costs more than all its columns."""
+
+    id: str
+    account: str
+    region_code: str
+    uscc: str
+    creditor_uscc: str
+    asset: str
+    quantity_minor: int
+    remaining_minor: int
+    document_no: str
+    effective_on: date
+    registered_at: datetime
+    registered_by: str
+    policy_version: str
+
+
 async def lock_accounts(session: Session, asked: Sequence[Asked]) -> list[Prepared]:
     """Lock the accounts of these pledges, and give each its instant, in order of arrival."""
     query = select(Account).where(col(Account.id).in_({one.account for one in asked}))
@@ -129,8 +147,8 @@ def _runs(prepared: Sequence[Prepared]) -> list[list[Prepared]]:
 
 async def _register(session: Session, prepared: Sequence[Prepared]) -> list[Verdict]:
     registered = await _registered(session, [one.asked.contract for one in prepared])
-    outcomes: list[Pledge | Refusal] = [_judged(one, registered) for one in prepared]
-    takes = [_take(one) for one in outcomes if isinstance(one, Pledge)]
+    outcomes: list[_New | Refusal] = [_judged(one, registered) for one in prepared]
+    takes = [_take(one) for one in outcomes if isinstance(one, _New)]
     held = iter(await hold_each(session, takes) if takes else [])
     verdicts: list[Verdict] = []
     rows, tellings = [], []
@@ -142,7 +160,7 @@ async def _register(session: Session, prepared: Sequence[Prepared]) -> list[Verd
         if isinstance(legs, Refusal):
             verdicts.append(legs)
             continue
-        rows.append(pledge.model_dump())
+        rows.append(pledge._asdict())
         tellings.append(_told(pledge, legs))
         verdicts.append(pledge_out(pledge))
     if rows:
@@ -164,7 +182,7 @@ async def _registered(session: Session, contracts: Sequence[Contract]) -> set[Co
     return {(row.account, row.asset, row.creditor_uscc, row.document_no) for row in found.all()}
 
 
-def _judged(one: Prepared, registered: set[Contract]) -> Pledge | Refusal:
+def _judged(one: Prepared, registered: set[Contract]) -> _New | Refusal:
     form, account = one.asked.form, one.account
     try:
         check_pledge(
@@ -178,7 +196,7 @@ def _judged(one: Prepared, registered: set[Contract]) -> Pledge | Refusal:
     except Refusal as refusal:
         return refusal
     assert account is not None
-    return Pledge(
+    return _New(
         id=new_id(),
         account=account.id,
         region_code=account.region_code,
@@ -195,7 +213,7 @@ def _judged(one: Prepared, registered: set[Contract]) -> Pledge | Refusal:
     )
 
 
-def _take(pledge: Pledge) -> Take:
+def _take(pledge: _New) -> Take:
     booking = Booking(
         kind="PLEDGE",
         key=pledge.id,
@@ -207,7 +225,7 @@ def _take(pledge: Pledge) -> Take:
     return Take(booking, pledge.account, pledge.asset, pledge.quantity_minor, pledge.creditor_uscc)
 
 
-def _told(pledge: Pledge, legs: Sequence[Leg]) -> Telling:
+def _told(pledge: _New, legs: Sequence[Leg]) -> Telling:
     fact = PledgeRegistered(
         account=pledge.account,
         creditor_uscc=pledge.creditor_uscc,
@@ -270,7 +288,7 @@ async def release_pledge(
     return pledge_out(pledge)
 
 
-def pledge_out(pledge: Pledge) -> PledgeOut:
+def pledge_out(pledge: Pledge | _New) -> PledgeOut:
     unit = ASSET_UNITS[pledge.asset]
     return PledgeOut(
         pledge_id=pledge.id,
