@@ -17,7 +17,7 @@ from marketkit.kafka import Wire
 from marketkit.worker import relay_once, sequence_once
 from seeded.bad_wire import TOPIC, BadWire, Weather
 from seeded.checks import check
-from seeded.desk import HOT, Order, clear, command
+from seeded.desk import HOT, Order, command
 from seeded.play import Play, Stage, answered
 from seeded.turns import Turns
 
@@ -31,7 +31,7 @@ ORDERS = [
 ]
 WRITE_PATH = (
     "pg_try_advisory_xact_lock",
-    "SAVEPOINT sa_savepoint_2",
+    "SAVEPOINT sa_savepoint_1",
     "INSERT INTO movement",
     "INSERT INTO outbox",
     "RELEASE SAVEPOINT",
@@ -147,7 +147,7 @@ async def rebuilding(case: Case, play: Play) -> Callable[[], Awaitable[None]]:
 
 async def walk(stage: Stage, path: Path, case: Case, planned: tuple[str, int, str] | None) -> Play:
     """The path once, its part ended where planned, the rest done by others, all checked."""
-    clear(stage.superuser, 1)
+    await stage.begin(1)
     wire = BadWire(Random(0), Weather(), stage.houses["main"].source, 1)
     wire.queues = {case.name: []}
     turns = Turns(stage.monitor, Random(0), planned=planned)

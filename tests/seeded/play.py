@@ -213,13 +213,19 @@ class Stage:
     monitor: psycopg.AsyncConnection[Any]
     superuser: psycopg.Connection[Any]
 
+    async def begin(self, epoch: int) -> None:
+        """All as it was furnished, and no connection left that somebody's end broke."""
+        for house in self.houses.values():
+            await house.engine.dispose()
+        clear(self.superuser, epoch)
+
 
 async def play(stage: Stage, seed: int, product: Product | None = None) -> Play:
     """Run one seed to its end; `check` says whether it ended well."""
     draw = Random(seed)
     odds, weather = climate(draw)
     epoch = draw.choice((1, 1, 2))
-    clear(stage.superuser, epoch)
+    await stage.begin(epoch)
     turns = Turns(stage.monitor, draw, odds)
     wire = BadWire(draw, weather, stage.houses["main"].source, epoch)
     found = Play(stage.houses, turns, wire, product or Product())
