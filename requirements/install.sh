@@ -32,15 +32,18 @@ check_room() {
         stop "磁盘空间不足 / disk full: $((free_kb / 1024)) MB free, $(($1 / 1024)) MB needed. Type: df -h '$PWD'"
 }
 
-# One at a time: a second script waits while the first installs.
+# One at a time: a second script waits while the first installs. A link is made with its owner in
+# it: whoever is killed between the two would keep all others waiting for ever.
 lock() {
-    until mkdir .venv.lock 2>/dev/null; do
-        owner=$(cat .venv.lock/pid 2>/dev/null) && ! kill -0 "$owner" 2>/dev/null && rm -rf .venv.lock
+    waits=''
+    until ln -s $$ .venv.lock 2>/dev/null; do
+        owner=$(readlink .venv.lock) && ! kill -0 "$owner" 2>/dev/null && rm -f .venv.lock && continue
+        [ -n "$waits" ] || echo '另一个命令正在安装，稍候 / another command installs, waiting for it …'
+        waits=1
         sleep 1
     done
     trap 'rm -rf .venv.lock' EXIT
     trap 'exit 130' INT TERM HUP
-    echo $$ > .venv.lock/pid
 }
 
 unlock() {

@@ -93,6 +93,8 @@ def unit(tally: Tally) -> None:
 
 
 def kafka(tally: Tally) -> None:
+    for program, package in (("java", "default-jre-headless"), ("mvn", "maven")):
+        from_apt(tally, program, "the real Kafka", package)
     sys.path.insert(0, str(ROOT / "tests"))
     from kafka_node import KafkaMissing, jars
 

@@ -17,7 +17,9 @@ import psutil
 import pytest
 
 ROOT = Path(__file__).parents[1]
-COREUTILS = ("cat", "cksum", "df", "dirname", "id", "mkdir", "rm", "sleep", "tail", "tr")
+COREUTILS = (
+    "cat", "cksum", "df", "dirname", "id", "ln", "mkdir", "readlink", "rm", "sleep", "tail", "tr",
+)  # fmt: skip
 NOBODY = 65534
 AS_NOBODY: dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
 MIRROR = ("PIP_CERT", "PIP_CONFIG_FILE", "PIP_DEFAULT_TIMEOUT", "PIP_FIND_LINKS", "PIP_INDEX_URL")
@@ -134,12 +136,48 @@ def test_a_disk_that_fills_while_installing(bare: Path, command: str) -> None:
 
 
 def test_no_registry(bare: Path, command: str) -> None:
+    env = without_registry(bare)
+    says(run(bare, command, env), "连不上软件包仓库", "no package registry", "PIP_INDEX_URL=")
+    assert not (bare / "clone" / ".venv.lock").is_symlink()
+
+
+def without_registry(bare: Path) -> dict[str, str]:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     env = environment(bare, PIP_INDEX_URL=f"http://127.0.0.1:{port}/simple", PIP_RETRIES="0")
     env.pop("PIP_FIND_LINKS", None)
-    says(run(bare, command, env), "连不上软件包仓库", "no package registry", "PIP_INDEX_URL=")
-    assert not (bare / "clone" / ".venv.lock").exists()
+    return env
+
+
+def test_what_was_killed_while_it_installed_keeps_nobody_waiting(bare: Path) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    (bare / "clone" / ".venv.lock").symlink_to(str(ended.pid))
+    says(run(bare, "run", without_registry(bare)), "连不上", "no package registry", "export")
+    assert not (bare / "clone" / ".venv.lock").is_symlink()
+
+
+def test_who_waits_for_another_install_is_told_so(bare: Path) -> None:
+    lock = bare / "clone" / ".venv.lock"
+    lock.symlink_to(str(os.getpid()))
+    waiting = subprocess.Popen(
+        [bare / "clone" / "run"],
+        env=without_registry(bare),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert waiting.stdout is not None
+    assert "another command installs" in waiting.stdout.readline()
+    assert waiting.poll() is None
+    lock.unlink()
+    _, complaint = waiting.communicate(timeout=100)
+    assert "no package registry" in complaint.strip().splitlines()[-1]
+
+
+def test_a_virtual_environment_that_cannot_be_made(bare: Path, command: str) -> None:
+    shim(bare / "bin" / "python3", f'case "$*" in *--clear*) exit 1;; esac; exec {python()} "$@"')
+    says(run(bare, command), "无法建立虚拟环境", "cannot make .venv", "rm -rf")
 
 
 def test_a_folder_that_cannot_be_written(bare: Path, command: str) -> None:
