@@ -218,9 +218,10 @@ class HotRoute(APIRoute):
             try:
                 said = form.model_validate(request.scope["state"]["content"])
             except KeyError:
-                raise RequestValidationError([{"type": "missing", "loc": ()}]) from None
+                raise RequestValidationError([{"type": "missing", "loc": ("body",)}]) from None
             except ValidationError as error:
-                raise RequestValidationError(error.errors()) from None
+                found = [one | {"loc": ("body", *one["loc"])} for one in error.errors()]
+                raise RequestValidationError(found) from None
             answer: Response = await self.endpoint(
                 **request.path_params, form=said, command=command
             )
