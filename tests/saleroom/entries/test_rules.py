@@ -65,7 +65,13 @@ def test_registration_ends_at_its_very_instant(state: str) -> None:
         check_registration_time(state, REGISTRATION_CLOSES, REGISTRATION_CLOSES)
 
 
-@pytest.mark.parametrize("state", ["DRAFT", "SUSPENDED", "CLOSED", "OPENED", "FAILED", "CANCELLED"])
+@pytest.mark.parametrize(
+    "state",
+    [
+        "DRAFT", "SUSPENDED", "CLOSED", "OPENED", "CLEARED", "CONFIRMED", "SETTLED", "FAILED",
+        "CANCELLED", "ARCHIVED",
+    ],
+)  # fmt: skip
 def test_nobody_registers_for_a_sale_in_another_state(state: str) -> None:
     with pytest.raises(RegistrationClosed):
         check_registration_time(state, REGISTRATION_CLOSES, REGISTRATION_CLOSES - TICK)

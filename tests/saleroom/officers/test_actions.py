@@ -189,7 +189,13 @@ async def test_five_answers_at_once_of_one_officer_are_one(room: Room) -> None:
     assert (await kinds(room.house)).count("drill_answered") == 1
 
 
-@pytest.mark.parametrize("state", ["ANNOUNCED", "OPEN", "CLOSED", "CANCELLED", "ARCHIVED"])
+@pytest.mark.parametrize(
+    "state",
+    [
+        "ANNOUNCED", "OPEN", "SUSPENDED", "CLOSED", "OPENED", "CLEARED", "CONFIRMED", "SETTLED",
+        "FAILED", "CANCELLED", "ARCHIVED",
+    ],
+)  # fmt: skip
 async def test_only_a_draft_is_drilled(room: Room, state: str) -> None:
     await room.draft()
     drill_id = await room.begin_drill()

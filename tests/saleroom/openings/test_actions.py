@@ -221,9 +221,13 @@ class TestShares:
         story.at(OPENS_BY)
         with pytest.raises(OpeningTooLate):
             await story.give(0, share)
-        await put(story, "CANCELLED")
-        with pytest.raises(SaleStateNotAllowed):
-            await story.give(0, share)
+        for state in (
+            "DRAFT", "SUSPENDED", "OPENED", "CLEARED", "CONFIRMED", "SETTLED", "FAILED",
+            "CANCELLED", "ARCHIVED",
+        ):  # fmt: skip
+            await put(story, state)
+            with pytest.raises(SaleStateNotAllowed):
+                await story.give(0, share)
 
 
 class TestRevealing:
