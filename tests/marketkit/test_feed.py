@@ -137,6 +137,7 @@ async def test_the_public_key_is_that_which_signs(kit_house: Database) -> None:
         httpx.Response(302, headers={"Location": "http://elsewhere/"}),
         httpx.ConnectError("refused"),
         httpx.ReadTimeout("slow"),
+        AttributeError("'NoneType' object has no attribute 'getpeername'"),
     ],
 )
 async def test_an_owner_that_gives_no_good_answer_is_down(

@@ -55,7 +55,7 @@ class Owner:
         self.app = create_app(house, trust.verifier, "owner", [router])
         add_documents(self.app, self.app)
         self.calls: list[str] = []
-        self.fault: type[httpx.TransportError] | None = None
+        self.fault: type[Exception] | None = None
         self._line = httpx.ASGITransport(self.app, raise_app_exceptions=False)
 
     async def answer(self, request: httpx.Request) -> httpx.Response:
@@ -267,10 +267,10 @@ async def test_what_a_service_offers_is_asked_once(
 
 
 @pytest.mark.parametrize(
-    "fault", [httpx.ConnectError, httpx.ReadTimeout, httpx.RemoteProtocolError]
+    "fault", [httpx.ConnectError, httpx.ReadTimeout, httpx.RemoteProtocolError, AttributeError]
 )
 async def test_a_service_that_fails_is_answered_for(
-    gateway: httpx.AsyncClient, owner: Owner, fault: type[httpx.TransportError]
+    gateway: httpx.AsyncClient, owner: Owner, fault: type[Exception]
 ) -> None:
     assert (await gateway.get("/v1/energy/things/x")).status_code == 200
     owner.fault = fault

@@ -102,6 +102,10 @@ async def checkpoint_lines(session: Session, after: int) -> bytes:
     return b"".join(json.dumps(line, ensure_ascii=False).encode() + b"\n" for line in lines)
 
 
+# Of a connection that ends while it is opened, httpx under uvloop asks a socket that is gone.
+UNANSWERED = (httpx.HTTPError, AttributeError)
+
+
 @dataclass
 class Feed:
     """The reading end: another service's log, asked for with a token of our own."""
@@ -124,7 +128,7 @@ class Feed:
                 path, params=params, headers={"Authorization": f"Bearer {self.token()}"}
             )
             answer.raise_for_status()
-        except httpx.HTTPError as error:
+        except UNANSWERED as error:
             raise FeedDown(f"{self.source}: {type(error).__name__}") from error
         return answer.content
 

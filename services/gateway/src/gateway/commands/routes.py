@@ -26,6 +26,7 @@ from gateway.commands.rules import (
 from gateway.settings import UpstreamSettings
 from marketkit.doors import caller_of, open_to
 from marketkit.errors import Busy, titles
+from marketkit.feed import UNANSWERED
 from marketkit.logs import log
 from marketkit.trial import TrialUnknown
 from marketkit.web import MethodNotAllowed, RouteUnknown
@@ -133,7 +134,7 @@ class Upstream:
             description = answer.json()
             self._operations = operations_of(description)
             self._titles = description.get("x-refusals", {})
-        except (httpx.HTTPError, ValueError, LookupError) as error:
+        except (*UNANSWERED, ValueError, LookupError) as error:
             log.warning("upstream_not_described", market=self.market, reason=type(error).__name__)
 
     def _begin(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
@@ -176,7 +177,7 @@ class Upstream:
                 self._pool_timeout_count = 0
             except httpx.PoolTimeout:
                 self._note_pool_timeout()
-            except httpx.HTTPError:
+            except UNANSWERED:
                 pass  # not logged: a bid may be among the calls that fail
             self._note_end(loop.time(), has_failed=answer is None)
             return answer
