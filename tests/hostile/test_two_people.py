@@ -1,115 +1,29 @@
 """Row 64, and rows 86 and 87 of two people: every step that needs two, as the services declare it.
 
-A new one is found by its address; it needs a line in STEPS, saying what makes it ready.
+A new one is found by its address; it needs a line in `ready.STEPS`, saying what makes it ready.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
-from builders import COUNTY, Trust
+from builders import Trust
 from databases import rows
-from energy_office import Office, an_issue
-from energy_trade.sales.actions import MARKET
-from hostile.examples import ENERGY, GATEWAY, REASON, REVERSAL, Claims
-from hostile.house import energy_app, gateway_app, screen
+from hostile.examples import ENERGY, GATEWAY, Claims
+from hostile.house import energy_app, gateway_app
+from hostile.ready import SALE, STEPS, Ready
 from hostile.target import Sent, commands
-from hostile.wire import answer_to, line_to
+from hostile.wire import said
 from marketkit.db import Database
-from stories import Story, a_step
-from toy_market import CLOSES, Room
+from toy_market import CLOSES
 
 ENDING = "/requests/{request_id}/confirmations"
 AT_ONCE = 8
-SALE = "/v1/sales/{sale_id}"
-SOURCE = "/370500/energy-trade"
-
-
-class Ready(NamedTuple):
-    """The address of a step once all that it asks for is there, and what is said to ask for it."""
-
-    path: str
-    body: Any = None
-
-
-async def an_issue_ready(house: Database) -> Ready:
-    return Ready("/v1/issues", an_issue(account_kind="COUNTY", region_code=COUNTY))
-
-
-async def an_opening_ready(house: Database) -> Ready:
-    story = Story(house, MARKET)
-    await story.announce()
-    await story.reconcile()
-    return Ready(f"/v1/sales/{story.sale_id}/openings")
-
-
-async def a_cancellation_ready(house: Database) -> Ready:
-    room = Room(house, MARKET)
-    await room.draft()
-    return Ready(f"/v1/sales/{room.sale_id}/cancellations", REASON)
-
-
-async def a_reversed_issue_ready(house: Database) -> Ready:
-    # Of a county: out of the store of the province the other steps sell.
-    issued = await Office(house, Trust()).issue(account_kind="COUNTY", region_code=COUNTY)
-    return Ready(f"/v1/issues/{issued['lot']}/reversals", REVERSAL)
-
-
-async def a_reversed_delivery_ready(house: Database) -> Ready:
-    story = Story(house, MARKET)
-    await story.announce()
-    await screen(house, 1)
-    await story.entrant(1)
-    await story.bid(1, a_step("220.00", "4000"))
-    await story.open()
-    await story.confirm()
-    await story.sign(1)
-    await story.pay(1)
-    await story.deliver(1)
-    contract = f"/v1/sales/{story.sale_id}/settlements/{story.contract(1)}"
-    return Ready(f"{contract}/delivery-reversals", REVERSAL)
-
-
-async def a_reversed_booking_ready(house: Database) -> Ready:
-    story = Story(house, MARKET)
-    await story.announce()
-    await screen(house, 2)
-    await story.entrant(2)
-    query = "SELECT id FROM bank_booking WHERE sale_id = :sale"
-    (booking,) = await rows(house, query, sale=story.sale_id)
-    said = {"booking_id": booking.id, "document_no": "东公资〔2022〕7号", "reason": "记错单位"}
-    return Ready(f"/v1/sales/{story.sale_id}/reversals", said)
-
-
-async def a_replay_ready(house: Database) -> Ready:
-    await rows(
-        house,
-        "INSERT INTO position (source, partition, epoch, sequence, chain, is_forked) "
-        "VALUES (:source, 0, 1, 0, '', false)",
-        source=SOURCE,
-    )
-    return Ready("/v1/replays", {"source": SOURCE, "reason": "已修复（示例）"})
-
-
-# By what is asked for: what makes it ready, and what is said to a second confirmation.
-STEPS: dict[str, tuple[Callable[[Database], Awaitable[Ready]], set[str]]] = {
-    "/v1/issues": (an_issue_ready, {"ALREADY_CONFIRMED"}),
-    f"{SALE}/openings": (an_opening_ready, {"OPENING_ALREADY_CONFIRMED"}),
-    f"{SALE}/cancellations": (a_cancellation_ready, {"ALREADY_CONFIRMED"}),
-    "/v1/issues/{lot}/reversals": (a_reversed_issue_ready, {"ALREADY_CONFIRMED"}),
-    f"{SALE}/settlements/{{registration_id}}/delivery-reversals": (
-        a_reversed_delivery_ready,
-        {"ALREADY_CONFIRMED"},
-    ),
-    f"{SALE}/reversals": (a_reversed_booking_ready, {"ALREADY_CONFIRMED"}),
-    "/v1/replays": (a_replay_ready, {"ALREADY_CONFIRMED"}),
-}
 
 
 @dataclass
@@ -136,20 +50,13 @@ class Step:
         return replace(sent.with_header("Content-Type", "application/json"), body=content)
 
     async def say(self, path: str, sub: str, body: Any = None) -> httpx.Response:
-        """The answer; Busy is none, so the same is said again with the same key."""
-        async with line_to(self.app) as client:
-            for _ in range(100):
-                answer = await answer_to(client, self.sent(path, sub, body))
-                if answer.status_code != 503:
-                    break
-                await asyncio.sleep(0.02)
-        return answer
+        return await said(self.app, self.sent(path, sub, body))
 
     async def ask(self, sub: str = "first") -> str:
         answer = await self.say("/requests", sub, self.ready.body)
         assert answer.status_code == 201, answer.text
-        said = answer.json()
-        return str(said.get("request", said)["request_id"])
+        asked = answer.json()
+        return str(asked.get("request", asked)["request_id"])
 
     async def confirm(self, request_id: str, sub: str) -> tuple[int, str]:
         answer = await self.say(f"/requests/{request_id}/confirmations", sub)
@@ -193,7 +100,7 @@ async def steps(apps: list[tuple[FastAPI, Database, Trust]]) -> dict[str, Step]:
         for path, roles in declared(app).items():
             (example, *_) = (ENERGY | GATEWAY)[f"POST {path}/requests"]
             who = example.who | {"roles": sorted(roles)}
-            found[path] = Step(app, house, trust, who, await STEPS[path][0](house))
+            found[path] = Step(app, house, trust, who, await STEPS[path].ready(house))
     apps[0][1].fixed_instant = CLOSES
     return found
 
@@ -233,7 +140,7 @@ async def test_of_many_at_once_one_confirms_and_it_happens_once(steps: dict[str,
         done = [answer for answer in answers if answer[0] < 300]
         refused = {answer for answer in answers if answer[0] >= 300}
         assert len(done) == 1, (path, answers)
-        assert refused == {(409, code) for code in STEPS[path][1]}, path
+        assert refused == {(409, code) for code in STEPS[path].refusals}, path
         told_since, confirmed_since = await step.left()
         assert (told_since - told <= 1, confirmed_since - confirmed) == (True, 1), path
 
@@ -245,7 +152,7 @@ async def test_what_was_confirmed_is_not_confirmed_again(steps: dict[str, Step])
         assert done[0] < 300, (path, done)
         before = await step.left()
         assert await step.confirm(request_id, "third") in {
-            (409, code) for code in STEPS[path][1]
+            (409, code) for code in STEPS[path].refusals
         }, path
         # Nor by who asked: that they may not is said before that it is too late, or not at all.
         assert (await step.confirm(request_id, "first"))[0] in {403, 409}, path

@@ -1,5 +1,6 @@
 """The line to an application in this process: what was sent goes in byte by byte."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -20,3 +21,14 @@ async def answer_to(client: httpx.AsyncClient, sent: Sent) -> httpx.Response:
     headers = [(name.encode(), value.encode()) for name, value in sent.headers]
     request = httpx.Request(sent.method, sent.url(), headers=headers, content=sent.body)
     return await client.send(request)
+
+
+async def said(app: FastAPI, sent: Sent) -> httpx.Response:
+    """What is answered; Busy is no answer, so the same is sent again."""
+    async with line_to(app) as client:
+        for _ in range(100):
+            answer = await answer_to(client, sent)
+            if answer.status_code != 503:
+                break
+            await asyncio.sleep(0.02)
+    return answer
