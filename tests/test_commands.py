@@ -9,10 +9,12 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 
@@ -238,49 +240,125 @@ def can_be_run_by_nobody(program: Path) -> bool:
     return True
 
 
+# What the demonstration must show: who offered what and got what, who holds how much before and
+# after, that the evidence is sound, and the board at its end.
+STORY = (
+    r"开标结果：成交价 226\.50 元/吨标准煤",
+    r"240\.00 .* 3000\.000 .* — .* — .* 无效：未缴保证金",
+    r"190\.00 .* 2000\.000 .* — .* — .* 无效：低于底价",
+    r"236\.00 .* 4500\.000 .* 4500\.000 .* 1019250\.00 .* 足额成交",
+    r"230\.00 .* 3500\.000 .* 3500\.000 .* 792750\.00 .* 足额成交",
+    r"226\.50 .* 4000\.000 .* 2000\.000 .* 453000\.00 .* 边际截断，部分成交",
+    r"合计 .* 10000\.000 .* 2265000\.00 ",
+    r"台账：竞购前后（由全部变动累计得出）",
+    r"指标 .* 持有人 .* 竞购前 .* 竞购后 .* 变动 ",
+    r"山东省 收储 .* 30000\.000 .* 20000\.000 .* -10000\.000 ",
+    r"示例精细化工有限公司（示例） .* 0\.000 .* 4500\.000 .* \+4500\.000 ",
+    r"示例绿色制造有限公司（示例） .* 0\.000 .* 3500\.000 .* \+3500\.000 ",
+    r"示例装备科技有限公司（示例） .* 0\.000 .* 2000\.000 .* \+2000\.000 ",
+    r"合计 .* (\d+\.\d+) .* \1 .* — ",
+    r"核验 evidence\.zip：一致",
+    r"门户公示：已归档（ARCHIVED），数据截至 2022-07-11 ",
+)
+
+
+def shows_the_story(said: str) -> list[str]:
+    """The lines of its result and its ledger, once every part is found where it must come."""
+    lines = said.splitlines()
+    at = 0
+    for part in STORY:
+        found = (n for n, line in enumerate(lines[at:], at + 1) if re.search(part, line))
+        at = next(found, 0)
+        assert at, f"{part}\n{said}"
+    first, behind = (
+        next(n for n, line in enumerate(lines) if text in line) for text in ("开标结果", "核验 ")
+    )
+    return lines[first:behind]
+
+
+def told_events(data_dir: Path) -> list[bytes]:
+    """Every event in the evidence that the demonstration exported last."""
+    with zipfile.ZipFile(data_dir / "demo" / "evidence.zip") as archive:
+        names = sorted(name for name in archive.namelist() if name.startswith("events/"))
+        return [line for name in names for line in archive.read(name).splitlines()]
+
+
+def nothing_is_left(bare: Path) -> None:
+    """No process of the clone, no socket, no lock."""
+    running = psutil.process_iter(["cmdline"])
+    assert [p for p in running if any(str(bare) in part for part in p.info["cmdline"] or ())] == []
+    data = list((bare / "clone" / ".yaosu").rglob("*"))
+    assert [path for path in data if path.is_socket()] == []
+    assert [path for path in data if path.name in {"lock", "postmaster.pid"}] == []
+    assert not (bare / "clone" / ".venv.lock").exists()
+
+
+@pytest.fixture
+def account(bare: Path) -> dict[str, Any]:
+    """Who types: an unprivileged user where there can be one, and the folder is theirs."""
+    if os.geteuid() != 0 or not can_be_run_by_nobody(python()):
+        return {}
+    for path in (bare, *bare.rglob("*")):
+        os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+    return AS_NOBODY
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_run_from_a_clone_and_again(bare: Path) -> None:
-    """As an unprivileged user with an empty home and nothing on PATH but sh, coreutils, python3."""
-    account: dict[str, Any] = {}
-    if os.geteuid() == 0 and can_be_run_by_nobody(python()):
-        account = AS_NOBODY
-        for path in (bare, *bare.rglob("*")):
-            os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+def test_run_from_a_clone_and_again(bare: Path, account: dict[str, Any]) -> None:
+    """With an empty home and nothing on PATH but sh, coreutils, python3."""
     command = [str(bare / "clone" / "run"), "--port", "0"]
+    piped: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     first = subprocess.run(
-        [*command, "--once"],
-        env=environment(bare),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=800,
-        check=False,
-        **account,
+        [*command, "--once"], env=environment(bare), timeout=800, check=False, **piped, **account
     )
     assert first.returncode == 0, first.stdout
     assert "接口文档" in first.stdout
-    assert not (bare / "clone" / ".yaosu" / "lock").exists()
+    story = shows_the_story(first.stdout)
+    nothing_is_left(bare)
+    evidence = bare / "clone" / ".yaosu" / "demo" / "evidence.zip"
+    told, exported_at = told_events(bare / "clone" / ".yaosu"), evidence.stat().st_mtime_ns
+    assert len(told) > 50
 
     began = time.monotonic()
     with subprocess.Popen(
-        command,
-        env=environment(bare),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        **account,
+        command, env=environment(bare), start_new_session=True, **piped, **account
     ) as again:
-        assert again.stdout is not None
-        ready = next((line for line in again.stdout if "全部就绪" in line), "")
+        ready = said_until(again, "全部就绪")
         ready_s = time.monotonic() - began
+        played = said_until(again, "按 Ctrl-C 停止；数据保留，下次 ./run 继续")
+        sales = board_sales(ready)
         children = psutil.Process(again.pid).children(recursive=True)
-        again.send_signal(signal.SIGINT)
+        # As a terminal does: to all of the foreground's process group.
+        os.killpg(again.pid, signal.SIGINT)
         rest, _ = again.communicate(timeout=20)
-    assert ready, rest
     assert ready_s <= 20
+    assert shows_the_story(played) == story
+    assert evidence.stat().st_mtime_ns > exported_at
+    assert told_events(bare / "clone" / ".yaosu") == told
+    assert [sale["state"] for sale in sales] == ["ARCHIVED"]
     assert again.returncode == 0, rest
+    assert "已停止。" in rest
+    assert len(children) >= 6
     assert [p for p in children if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
-    assert [path for path in (bare / "clone" / ".yaosu").rglob("*") if path.is_socket()] == []
-    assert not (bare / "clone" / ".yaosu" / "lock").exists()
+    nothing_is_left(bare)
+
+
+def said_until(process: "subprocess.Popen[str]", text: str) -> str:
+    """What it says up to the line with this text; fails if it ends without."""
+    assert process.stdout is not None
+    said = ""
+    for line in process.stdout:
+        said += line
+        if text in line:
+            return said
+    raise AssertionError(said)
+
+
+def board_sales(ready: str) -> list[dict[str, Any]]:
+    """The sales on the public board of a house that has said its address."""
+    found = re.search(r"http://\S+/", ready)
+    assert found is not None, ready
+    answer = httpx.get(f"{found[0]}v1/board/sales", trust_env=False, timeout=10)
+    sales: list[dict[str, Any]] = answer.json()["sales"]
+    return sales

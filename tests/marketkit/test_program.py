@@ -20,9 +20,21 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy.engine import URL, make_url
 
-from databases import APP, GATEWAY, LAND, OWNER, address, create_database, own_name, superuser
+from databases import (
+    APP,
+    EMISSION,
+    GATEWAY,
+    LAND,
+    OWNER,
+    Package,
+    address,
+    create_database,
+    own_name,
+    superuser,
+)
 from marketkit.identity import service_token
-from marketkit.signing import Signer, b64, verify
+from marketkit.outbox import PARTITIONS
+from marketkit.signing import ZERO, Signer, b64, verify
 from yaosu.keys import make_keys
 from yaosu.postgres import Postgres
 
@@ -37,14 +49,16 @@ def free_port() -> int:
 
 
 class House:
-    """land-index with a database and keys of its own, and a broker that is not there."""
+    """A service with a database and keys of its own, and a broker that is not there."""
 
-    def __init__(self, server: URL, directory: Path) -> None:
+    def __init__(self, server: URL, directory: Path, package: Package = LAND) -> None:
         self.server = server
+        self.package = package
         self.name = own_name("yaosu_program")
         create_database(server, self.name)
-        keys = make_keys(directory / "keys", {"land-index": LAND.source, "gateway": GATEWAY.source})
-        self.signer = Signer.read(keys.of("land-index") / "signing.key")
+        sources = {package.market: package.source, "gateway": GATEWAY.source}
+        keys = make_keys(directory / "keys", sources)
+        self.signer = Signer.read(keys.of(package.market) / "signing.key")
         self.api_port, self.inner_port, dead = free_port(), free_port(), free_port()
         self.settings = {
             "YAOSU_ENV": "test",
@@ -53,12 +67,12 @@ class House:
             "YAOSU_KAFKA_SERVERS": f"127.0.0.1:{dead}",
             "YAOSU_API_PORT": str(self.api_port),
             "YAOSU_INNER_PORT": str(self.inner_port),
-            "YAOSU_KEYS_DIR": str(keys.of("land-index")),
+            "YAOSU_KEYS_DIR": str(keys.of(package.market)),
         }
 
     def start(self, role: str, **settings: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(
-            [sys.executable, "-m", "land_index", "--role", role],
+            [sys.executable, "-m", self.package.name, "--role", role],
             env=os.environ | self.settings | settings,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -99,8 +113,15 @@ class House:
 
 
 @pytest.fixture
-def house(pg_server: URL, tmp_path: Path) -> House:
-    return House(pg_server, tmp_path)
+def package(request: pytest.FixtureRequest) -> Package:
+    """The service that runs: land-index, unless a test names another."""
+    named: Package = getattr(request, "param", LAND)
+    return named
+
+
+@pytest.fixture
+def house(pg_server: URL, tmp_path: Path, package: Package) -> House:
+    return House(pg_server, tmp_path, package)
 
 
 @pytest.fixture
@@ -120,11 +141,35 @@ def stop(process: "subprocess.Popen[str]", number: signal.Signals = signal.SIGTE
     return [json.loads(line) for line in said.splitlines()]
 
 
+@pytest.mark.parametrize("package", [LAND, EMISSION], indirect=True, ids=lambda one: one.name)
+def test_its_feed_is_empty_and_nothing_can_be_tried_yet(migrated_house: House) -> None:
+    with migrated_house.running() as process:
+        token = service_token(migrated_house.signer, migrated_house.package.source)
+        assert migrated_house.get("/v1/events/heads", token).json() == {
+            "source": migrated_house.package.source,
+            "epoch": 1,
+            "heads": [
+                {"partition": number, "sequence": 0, "chain": ZERO.hex()}
+                for number in range(PARTITIONS)
+            ],
+        }
+        for number in range(PARTITIONS):
+            told = migrated_house.get(f"/v1/events?partition={number}&from=1", token)
+            assert (told.status_code, told.content) == (200, b"")
+        door = f"http://127.0.0.1:{migrated_house.api_port}/v1/trials/{{}}"
+        for name in (f"{migrated_house.package.market}.shutdown_split", "party.uscc"):
+            answer = httpx.post(door.format(name), json={}, timeout=5)
+            assert (answer.status_code, answer.json()["code"]) == (404, "TRIAL_UNKNOWN")
+        stop(process)
+
+
+@pytest.mark.parametrize("package", [LAND, EMISSION], indirect=True, ids=lambda one: one.name)
 def test_it_serves_and_stops_in_time_with_the_broker_down(migrated_house: House) -> None:
     with migrated_house.running() as process:
-        token = service_token(migrated_house.signer, LAND.source)
+        source = migrated_house.package.source
+        token = service_token(migrated_house.signer, source)
         heads = migrated_house.get("/v1/events/heads", token).json()
-        assert (heads["source"], heads["epoch"]) == (LAND.source, 1)
+        assert (heads["source"], heads["epoch"]) == (source, 1)
         (key,) = migrated_house.get("/v1/keys").json()["keys"]
         assert key["kid"] == migrated_house.signer.kid
         migrated_house.wait_until(

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -255,16 +254,16 @@ class TestFromOwnerToReader:
             await until(heard)
 
     async def test_without_a_broker_the_feed_carries_it(
-        self, embedded_broker: Any, readers: Readers
+        self, broker: Broker, readers: Readers
     ) -> None:
-        embedded_broker.down()
+        await asyncio.to_thread(broker.down)
         try:
-            async with running(self.loops(embedded_broker, readers)):
+            async with running(self.loops(broker, readers)):
                 for number in range(10):
                     await note(readers.owner, f"key-{number % 7}", number)
                 await until(lambda: self.finished(readers, 10))
         finally:
-            embedded_broker.up()
+            await asyncio.to_thread(broker.up)
 
     async def test_the_broker_erased_in_mid_run_loses_nothing(
         self, broker: Broker, readers: Readers

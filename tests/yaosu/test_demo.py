@@ -1,7 +1,9 @@
 import asyncio
 import json
+import re
 import zipfile
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,10 @@ import httpx
 import pytest
 
 from marketkit.codes import CITY, check_project_code, check_uscc, county
+from yaosu.client import Client, Refused, Sent
 from yaosu.demo.clock import ClockNotMovable
-from yaosu.demo.facts import BIDDERS, UNITS
+from yaosu.demo.facts import ARCHIVES, BIDDERS, UNITS
+from yaosu.demo.market import shown_at_its_end
 from yaosu.demo.play import play
 from yaosu.demo.tables import read_ledger, read_sale
 from yaosu.evidence.check import check
@@ -29,6 +33,36 @@ class TestFacts:
         assert len({check_uscc(bidder.uscc) for bidder in BIDDERS}) == 5
         assert len({check_project_code(bidder.project_code) for bidder in BIDDERS}) == 5
         assert all("示例" in bidder.name for bidder in BIDDERS)
+
+
+class TestShownAtItsEnd:
+    async def shown(self, folder: Path, *answers: tuple[int, dict[str, str]]) -> dict[str, Any]:
+        """What comes of a board that gives these answers, one after the other."""
+        left = list(answers)
+
+        def board(request: httpx.Request) -> httpx.Response:
+            assert (request.method, request.url.path) == ("GET", "/v1/board/sales/sale-1")
+            assert "Authorization" not in request.headers
+            status, document = left.pop(0)
+            return httpx.Response(status, json=document)
+
+        transport = httpx.MockTransport(board)
+        async with Client("http://gateway", Sent(folder), transport) as client:
+            found = await shown_at_its_end(client, "sale-1")
+        assert left == []
+        return found
+
+    async def test_it_waits_until_the_board_knows_the_sale_and_its_end(
+        self, tmp_path: Path
+    ) -> None:
+        unknown = (404, {"code": "BOARD_SALE_UNKNOWN"})
+        settled = (200, {"state": "SETTLED", "as_of": "2022-07-08T09:00:00+08:00"})
+        archived = (200, {"state": "ARCHIVED", "as_of": "2022-07-11T09:00:00+08:00"})
+        assert await self.shown(tmp_path, unknown, settled, archived) == archived[1]
+
+    async def test_another_refusal_is_not_waited_out(self, tmp_path: Path) -> None:
+        with pytest.raises(Refused):
+            await self.shown(tmp_path, (403, {"code": "FORBIDDEN"}))
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +84,12 @@ def events(house: Stack) -> list[bytes]:
     with zipfile.ZipFile(house.data_dir / "demo" / "evidence.zip") as archive:
         names = sorted(name for name in archive.namelist() if name.startswith("events/"))
         return [line for name in names for line in archive.read(name).splitlines()]
+
+
+async def on_the_board(house: Stack, sale_id: str) -> dict[str, Any]:
+    async with httpx.AsyncClient(base_url=house.gateway_url) as client:
+        found: dict[str, Any] = (await client.get(f"/v1/board/sales/{sale_id}")).json()
+        return found
 
 
 async def clocks(house: Stack) -> list[bool]:
@@ -75,6 +115,21 @@ class TestPlay:
         assert void == {BIDDERS[0].uscc: "DEPOSIT_NOT_CONFIRMED"}
         assert [step["code"] for step in sale["result"]["rejected"]] == ["BELOW_FLOOR"]
         assert await clocks(house) == [False] * 4
+
+    async def test_it_ends_when_the_board_shows_the_end_and_says_as_of_when(
+        self, house: Stack, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        sale = await played(house)
+        said = capsys.readouterr().out
+        (line,) = (line for line in said.splitlines() if line.startswith("门户公示"))
+        found = re.fullmatch(r"门户公示：已归档（ARCHIVED），数据截至 ([0-9: -]+)", line)
+        assert found is not None, line
+        shown = await on_the_board(house, sale["sale_id"])
+        assert shown["state"] == "ARCHIVED"
+        as_of = datetime.fromisoformat(shown["as_of"])
+        assert found[1] == f"{as_of:%Y-%m-%d %H:%M:%S}"
+        assert as_of >= ARCHIVES
+        assert f"{house.gateway_url}/sales/{sale['sale_id']}" in said
 
     async def test_the_ledger_is_conserved_and_the_store_gave_what_was_sold(
         self, house: Stack

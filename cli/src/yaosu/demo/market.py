@@ -10,7 +10,7 @@ from typing import Any
 from marketkit.units import TCE, format_instant
 from saleroom.sealing import BidPlace
 from yaosu.bid import Receipt, place_bid, read_steps
-from yaosu.client import Stopped
+from yaosu.client import Client, Refused, Stopped
 from yaosu.demo import facts
 from yaosu.demo.clock import Clock
 from yaosu.demo.facts import BIDDERS, Bidder, minutes_after
@@ -18,9 +18,12 @@ from yaosu.demo.people import BUREAU, CENTER, KEY_OFFICERS, Desk, enterprise
 from yaosu.share import answer_drill, give_share, own_key, register_key
 
 SALES = "/v1/energy/sales"
+BOARD = "/v1/board/sales"
 WAIT_S = 60.0
 # What comes after the opening: who opened gave their shares for good.
 OPENED = frozenset({"OPENED", "CLEARED", "CONFIRMED", "SETTLED", "ARCHIVED"})
+END = "ARCHIVED"
+NOT_FOUND = 404
 
 Say = Callable[[str], None]
 
@@ -204,6 +207,28 @@ class Sale:
         }
         path, key = f"{self._contract_path(bidder)}/payments", f"sale/payment/{bidder.uscc}"
         await self.desk.act(CENTER[1], path, form, key=key)
+
+
+async def shown_at_its_end(client: Client, sale_id: str) -> dict[str, Any]:
+    """The sale as anyone sees it on the board, once its end shows there.
+
+    Raises:
+        StillWaiting: The board does not show it within a minute.
+    """
+    found: dict[str, Any] = {}
+
+    async def has_ended() -> bool:
+        try:
+            found.update(await client.get(f"{BOARD}/{sale_id}"))
+        except Refused as refused:
+            # The board knows of no sale before its announcement came there.
+            if refused.status != NOT_FOUND:
+                raise
+            return False
+        return bool(found["state"] == END)
+
+    await until(has_ended, "门户公示归档")
+    return found
 
 
 async def until(has_happened: Callable[[], Awaitable[bool]], what: str) -> None:

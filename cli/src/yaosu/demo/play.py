@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -9,11 +10,13 @@ import stamina
 from rich.console import Console
 
 from marketkit.codes import CITY
+from marketkit.feed import FeedDown
+from marketkit.units import SHANGHAI
 from yaosu import screen
 from yaosu.client import Client, Sent, Stopped
 from yaosu.demo import facts, quota
 from yaosu.demo.clock import Clock
-from yaosu.demo.market import Sale, until
+from yaosu.demo.market import Sale, shown_at_its_end, until
 from yaosu.demo.people import Desk
 from yaosu.demo.tables import read_ledger, read_sale, table_of_bids, table_of_ledger
 from yaosu.evidence.check import check
@@ -61,10 +64,20 @@ async def play(gateway_url: str, services: Mapping[str, str], data_dir: Path, ke
         for act in (sale.announce, sale.enter, sale.bid, sale.open, sale.settle):
             await act()
         await clock.end()
-    await until(partial(is_signed, services["energy"], asker), "检查点签名")
+        shown = await shown_at_its_end(client, sale.sale_id)
+    await until(partial(_is_signed, services["energy"], asker), "检查点签名")
     await _show(console, folder, services, asker, sale)
     console.print(f"成交公告 {gateway_url}/sales/{sale.sale_id}", soft_wrap=True)
+    as_of = datetime.fromisoformat(shown["as_of"]).astimezone(SHANGHAI)
+    console.print(f"门户公示：已归档（{shown['state']}），数据截至 {as_of:%Y-%m-%d %H:%M:%S}")
     console.print(f"演示用时 {time.monotonic() - began_s:.1f} 秒\n")
+
+
+async def _is_signed(inner_url: str, asker: Asker) -> bool:
+    try:
+        return await is_signed(inner_url, asker)
+    except FeedDown:
+        return False  # it is being started again
 
 
 async def _show(
