@@ -19,7 +19,10 @@ from typing import NamedTuple
 
 from yaosu.processes import launched
 
-CALLS = "recvfrom,sendto,pwrite64,fdatasync,fsync"
+CALLS = "recvfrom,sendto,read,write,writev,sendmsg,pwrite64,fdatasync,fsync"
+# An api's loop, uvloop, reads and writes a socket as a file.
+READ = {"recvfrom", "read"}
+WRITTEN = {"sendto", "write", "writev", "sendmsg"}
 ATTACHED_S_MAX = 20.0
 # PostgreSQL takes in up to 8 KB at once; a key may be cut in two.
 STRING_MAX = 16384
@@ -224,10 +227,10 @@ def _answers(did: Sequence[Did]) -> Iterator[tuple[float, float, bytes]]:
     """When an answer 2xx left, when its request came, and its key."""
     asked: dict[str, tuple[float, bytes]] = {}
     for one in did:
-        if one.name == "recvfrom" and one.said.startswith(b"POST "):
+        if one.name in READ and one.said.startswith(b"POST "):
             if found := _KEY_HEADER.search(one.said):
                 asked[one.fd] = (one.at, found[1])
-        elif one.name == "sendto" and one.said.startswith(b"HTTP/"):
+        elif one.name in WRITTEN and one.said.startswith(b"HTTP/"):
             request = asked.pop(one.fd, None)
             if request and one.said[9:10] == b"2":
                 yield one.at, *request
