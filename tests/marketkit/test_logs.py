@@ -30,6 +30,22 @@ def test_a_line_is_one_json_object_whoever_wrote_it(capsys: pytest.CaptureFixtur
     assert (second["event"], second["level"], second["env"]) == ("theirs x", "warning", "test")
 
 
+class Gone:
+    """Standard output whose reader has gone."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError
+
+    def flush(self) -> None:
+        raise ValueError("closed")
+
+
+def test_nobody_fails_because_nobody_reads_its_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    with real_logs(), monkeypatch.context() as patch:
+        patch.setattr("sys.stdout", Gone())
+        logs.log.info("said")
+
+
 def test_row_54_no_field_breaks_or_colours_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     with real_logs():
         logs.log.info("said", name='a\n{"event":"forged"}\r\x1b[2J\x00')

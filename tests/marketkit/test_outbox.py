@@ -1,6 +1,7 @@
 import asyncio
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from marketkit.facts import Fact
 from marketkit.outbox import (
     EVENT_BYTES_MAX,
     PARTITIONS,
+    RANGE_BYTES_MAX,
     Placed,
     note_sent,
     sequence,
@@ -24,7 +26,7 @@ from marketkit.outbox import (
 )
 from marketkit.signing import ZERO, chain_after, partition_of
 from marketkit.units import Form
-from marketkit.worker import sequence_once
+from marketkit.worker import RELAY_BATCH, relay_once, sequence_once
 from toys import Noted, Stepped, log_of, sequence_all
 
 
@@ -239,6 +241,42 @@ async def test_the_relay_sends_what_the_broker_has_no_word_for(kit_house: Databa
     assert await kit_house.run(left, "worker") == [4, 5]
     await sent(1)  # a relay that slept
     assert await kit_house.run(left, "worker") == [4, 5]
+
+
+class Taking:
+    """A broker that takes all."""
+
+    def __init__(self) -> None:
+        self.taken: list[int] = []
+
+    async def send(self, events: Sequence[Placed]) -> list[Placed]:
+        self.taken += [event.sequence for event in events]
+        return []
+
+
+@pytest.mark.parametrize(
+    ("count", "size"), [(20, RANGE_BYTES_MAX // 9), (RELAY_BATCH + 1, 1), (RELAY_BATCH, 1)]
+)
+async def test_the_relay_says_so_while_a_turn_was_cut(
+    kit_house: Database, count: int, size: int
+) -> None:
+    for number in range(count):
+        await note(kit_house, "k", number, fault="x" * size)
+    await sequence_all(kit_house)
+    wire: Any = Taking()
+    turns = 1
+    while await relay_once(kit_house, wire):
+        turns += 1
+    assert wire.taken == list(range(1, count + 1))
+    assert turns > 1
+
+
+async def test_a_turn_that_was_not_cut_is_the_last(kit_house: Database) -> None:
+    await note(kit_house, "k", 1)
+    await sequence_all(kit_house)
+    wire: Any = Taking()
+    assert not await relay_once(kit_house, wire)
+    assert wire.taken == [1]
 
 
 async def test_telling_rings_the_sequencer_and_placing_rings_the_relay(

@@ -203,22 +203,21 @@ class HotRoute(APIRoute):
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        if signature(self.endpoint).parameters.keys() != {
-            *self.param_convertors,
-            "form",
-            "command",
-        }:
+        taken = {*self.param_convertors, "form", "command"}
+        if signature(self.endpoint).parameters.keys() != taken:
             return super().get_route_handler()
         form: type[BaseModel] = get_type_hints(self.endpoint)["form"]
+        doors = [door.dependency for door in self.dependencies if door.dependency]
 
         async def handle(request: Request) -> Response:
-            for door in self.dependencies:
-                await door.dependency(request)  # type: ignore[misc]  # `open_to` makes them
+            for admit in doors:
+                await admit(request)
             command = await _commanded(request)
+            state = request.scope["state"]
+            if "content" not in state:
+                raise RequestValidationError([{"type": "missing", "loc": ("body",)}])
             try:
-                said = form.model_validate(request.scope["state"]["content"])
-            except KeyError:
-                raise RequestValidationError([{"type": "missing", "loc": ("body",)}]) from None
+                said = form.model_validate(state["content"])
             except ValidationError as error:
                 found = [one | {"loc": ("body", *one["loc"])} for one in error.errors()]
                 raise RequestValidationError(found) from None
