@@ -133,8 +133,8 @@ READ_SUM_THEN_INSERT = (
 NOW_FOR_DEADLINES = (
     Edit(
         "marketkit.db",
-        "SELECT clock_timestamp() + clock_offset FROM house",
-        "SELECT now() + clock_offset FROM house",
+        "SELECT clock_timestamp() + clock_offset AS at FROM house",
+        "SELECT now() + clock_offset AS at FROM house",
     ),
 )
 

@@ -227,10 +227,10 @@ def sqlstate(error: DBAPIError) -> str:
 
 async def instant(session: Session) -> datetime:
     """The service's instant: the database's clock plus its offset. Call it after the row lock."""
-    fixed = house(session).fixed_instant
-    if fixed is not None:
+    if (fixed := house(session).fixed_instant) is not None:
         return fixed
-    at: datetime = await session.scalar(text("SELECT clock_timestamp() + clock_offset FROM house"))
+    said = await sql(session, "SELECT clock_timestamp() + clock_offset AS at FROM house")
+    at: datetime = said.scalar_one()
     return at
 
 

@@ -1,10 +1,9 @@
 """Many rows by one statement of one parameter, however many there are."""
 
-import json
 from collections.abc import Mapping, Sequence
-from datetime import date
 from typing import Any
 
+from pydantic_core import to_json
 from sqlalchemy import inspect
 
 from marketkit.db import Session, Table, sql
@@ -30,14 +29,11 @@ def insertion(table: type[Table], columns: Sequence[str]) -> str:
     )
 
 
-def as_json(values: Sequence[Any]) -> str:
-    """Many values as one parameter, in the forms that PostgreSQL reads back."""
-    return json.dumps(values, ensure_ascii=False, separators=(",", ":"), default=_in_json)
+def as_json(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as one parameter, in the forms that PostgreSQL reads back."""
+    said = [{name: _readable(value) for name, value in row.items()} for row in rows]
+    return to_json(said).decode()
 
 
-def _in_json(value: object) -> str:
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, bytes):
-        return "\\x" + value.hex()
-    raise TypeError(type(value).__name__)
+def _readable(value: object) -> object:
+    return "\\x" + value.hex() if type(value) is bytes else value

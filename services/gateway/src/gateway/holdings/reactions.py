@@ -3,6 +3,7 @@
 Every reaction of the board is registered in `REACTIONS`, whatever feature it stands in.
 """
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TypeVar
@@ -58,7 +59,7 @@ async def show(session: Session, facts: Sequence[Told[F]], sale_id: str = "") ->
     await insert_all(session, Change, changes)
     places = [f"{told.source}|{told.partition}|{told.sequence}" for told in facts]
     notify = "SELECT pg_notify(:channel, place) FROM json_array_elements_text(CAST(:all AS json)) "
-    await sql(session, notify + "AS place", channel=CHANNEL, all=as_json(places))
+    await sql(session, notify + "AS place", channel=CHANNEL, all=json.dumps(places))
 
 
 async def fold_in(session: Session, facts: Sequence[Told[F]]) -> None:
