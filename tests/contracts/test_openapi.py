@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from descriptions import ROOT, descriptions, text
@@ -64,6 +65,19 @@ def test_every_command_says_that_it_needs_a_key(place: Path) -> None:
     for one in operations(place):
         keys = [found for found in one.said.get("parameters", ()) if found["name"] == KEY]
         assert all(key["required"] for key in keys)
+
+
+@each
+def test_no_question_may_hold_what_postgresql_has_no_text_for(place: Path) -> None:
+    asked = [
+        parameter["schema"]
+        for one in operations(place)
+        for parameter in one.said.get("parameters", ())
+        if parameter["in"] == "query"
+    ]
+    for schema in asked:
+        validator = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+        assert not validator.is_valid("a\0"), schema
 
 
 def test_what_a_command_makes_leads_on() -> None:

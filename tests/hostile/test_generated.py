@@ -42,7 +42,11 @@ def config(seed: int, each: int, *phases: str) -> dict[str, Any]:
     return {
         "seed": seed,
         # Ours is stricter: `good_data_is_understood`.
-        "checks": {"positive_data_acceptance": {"enabled": False}},
+        "checks": {
+            "positive_data_acceptance": {"enabled": False},
+            # Any refusal is one: an address of 8 kB is refused before its text is looked at.
+            "negative_data_rejection": {"expected-statuses": ["4xx"]},
+        },
         "generation": {"max-examples": each, "no-shrink": True, "database": "none"},
         "phases": named,
         "continue-on-failure": True,

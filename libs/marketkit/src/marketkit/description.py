@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 PROBLEM_TYPE = "application/problem+json"
 KEY = "Idempotency-Key"
 KEY_PATTERN = r"^[!-~]{1,200}$"
+# What PostgreSQL has no text for is in no question (`marketkit.guard`).
+QUERY_PATTERN = r"^[^\u0000]*$"
 
 _TEXT = {"type": "string"}
 _FAULT = {
@@ -109,6 +111,10 @@ def _complete(one: Described) -> None:
     for parameter in one.said.get("parameters", ()):
         if parameter["name"] == KEY:
             parameter |= {"required": True, "schema": {"type": "string", "pattern": KEY_PATTERN}}
+        schema = parameter["schema"]
+        for text in [schema, *schema.get("anyOf", ())] if parameter["in"] == "query" else ():
+            if text.get("type") == "string" and not {"format", "enum"} & text.keys():
+                text.setdefault("pattern", QUERY_PATTERN)
     if "anyone" not in one.said["x-roles"]:
         one.said["security"] = [{"token": []}]
     refused = {
