@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
-from itertools import groupby
+from itertools import groupby, repeat
 from operator import attrgetter
 from typing import Literal, NamedTuple
 
@@ -318,7 +318,9 @@ def _award(terms: Terms, served: _Served) -> tuple[list[Award], int | None]:
     }
     ids = [bid.bid_id for bid in bids]
     amounts = map(amounts_fen.__getitem__, pairs)
-    return list(map(Award, ids, quantities_minor, prices_fen, amounts)), price_fen
+    columns = zip(ids, quantities_minor, prices_fen, amounts, strict=True)
+    # As `Award(*column)` each, in half the time.
+    return list(map(tuple.__new__, repeat(Award), columns)), price_fen
 
 
 def _price(terms: Terms, served: _Served, won: Sequence[tuple[Bid, int]]) -> int | None:
