@@ -34,7 +34,7 @@ lab: setup  ## the fault lab: make lab PLAN=P1 SEED=7 MINUTES=20 (docs/fault-lab
 	@.venv/bin/yaosu lab --plan $(PLAN) --seed $(SEED) $(if $(MINUTES),--minutes $(MINUTES))
 
 SEEDS ?= 3
-plants: setup  ## every planted fault must turn the lab red on three seeds: half an hour
+plants: setup  ## every planted fault must turn the lab red on three seeds: forty minutes
 	@.venv/bin/yaosu lab --plant all --seed $(SEED) --seeds $(SEEDS)
 
 up:  ## the whole house on this machine

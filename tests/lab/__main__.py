@@ -14,14 +14,12 @@ from pathlib import Path
 from lab.catalogue import every_plant, summary
 from lab.plans import PLANS
 from lab.plants import PLANTS
-from lab.report import table
-from lab.run import Asked, Lab, write
+from lab.report import table, write
+from lab.run import Asked, Lab
 
 
-def main() -> int:
-    """Read the command line, run, report; 1 if anything was found."""
-    # What a client of a broker says while the broker is down is what we are here for.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+def read(line: Sequence[str]) -> argparse.Namespace:
+    """What a command line asks for."""
     parser = argparse.ArgumentParser(prog="yaosu lab", description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--plan", choices=sorted(PLANS), help="P0, or a plant's own")
@@ -31,16 +29,28 @@ def main() -> int:
     parser.add_argument("--until-red", action="store_true", help="end at the first fault found")
     parser.add_argument("--kafka", action="store_true", help="three real brokers")
     parser.add_argument("--keep", type=Path, help="keep everything in this directory")
-    asked = parser.parse_args()
+    return parser.parse_args(line)
+
+
+def one_run(asked: argparse.Namespace) -> Asked:
+    """The one run that is asked for."""
+    plants = [name for name in asked.plant.split(",") if name]
+    plan = PLANS[asked.plan or (PLANTS[plants[0]].plan if plants else "P0")]
+    minutes = asked.minutes or plan.minutes
+    until_red = asked.until_red or bool(plants)
+    return Asked(plan, asked.seed, minutes, plants, asked.kafka, until_red)
+
+
+def main() -> int:
+    """Read the command line, run, report; 1 if anything was found."""
+    # What a client of a broker says while the broker is down is what we are here for.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    asked = read(sys.argv[1:])
     plants = [name for name in asked.plant.split(",") if name]
     if asked.plant == "all" or asked.seeds:
         names = list(PLANTS) if asked.plant == "all" else plants
         return _catalogue(names, range(asked.seed, asked.seed + (asked.seeds or 1)), asked.keep)
-    plan = PLANS[asked.plan or (PLANTS[plants[0]].plan if plants else "P0")]
-    minutes = asked.minutes or plan.minutes
-    until_red = asked.until_red or bool(plants)
-    what = Asked(plan, asked.seed, minutes, plants, asked.kafka, until_red)
-    return asyncio.run(_run(what, asked.keep))
+    return asyncio.run(_run(one_run(asked), asked.keep))
 
 
 def _catalogue(names: Sequence[str], seeds: Sequence[int], keep: Path | None) -> int:

@@ -20,12 +20,14 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from kafka_node import CLUSTER_ID, jars
+from lab.erring import CODES, FINAL, REQUESTS
 from lab.parts import Part, Program
 from yaosu.broker import read_topics
 from yaosu.processes import CannotStart, tail
 
 HOST = "127.0.0.1"
 NODES = 3
+ERRING = Path(__file__).with_name("erring.py")
 READY_S_MAX = 90.0
 
 
@@ -42,14 +44,21 @@ class Broker(Protocol):
 
     async def stop(self) -> None: ...
 
-    async def down(self, seconds: float, chance: random.Random) -> None:
-        """Unreachable for so long; it keeps what it has."""
+    async def down(self, seconds: float, chance: random.Random) -> bool:
+        """Unreachable for so long; it keeps what it has. Like all these: whether it was done."""
+        ...
 
-    async def kill(self, chance: random.Random) -> None:
+    async def kill(self, chance: random.Random) -> bool:
         """One process of it dies; it is started again."""
+        ...
 
-    async def wipe(self) -> None:
+    async def wipe(self) -> bool:
         """It forgets everything it ever held."""
+        ...
+
+    async def err(self, chance: random.Random) -> bool:
+        """It answers the next requests of a kind with an error."""
+        ...
 
 
 @dataclass
@@ -62,7 +71,7 @@ class Embedded:
     parts: dict[str, Part] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        command = [sys.executable, "-m", "yaosu.broker", "--port", str(self.port)]
+        command = [sys.executable, str(ERRING), "--port", str(self.port)]
         self._program = Program(command, self.env, self.log)
         self.parts["broker"] = Part("broker", self.log, self._program.begin)
 
@@ -85,18 +94,29 @@ class Embedded:
     async def stop(self) -> None:
         await self.parts["broker"].stop()
 
-    async def down(self, seconds: float, chance: random.Random) -> None:
-        self._program.tell("down")
+    async def down(self, seconds: float, chance: random.Random) -> bool:
+        is_down = self._program.tell("down")
         try:
             await asyncio.sleep(seconds)
         finally:
             self._program.tell("up")
+        return is_down
 
-    async def kill(self, chance: random.Random) -> None:
-        self.parts["broker"].signal(signal.SIGKILL)
+    async def kill(self, chance: random.Random) -> bool:
+        return self.parts["broker"].signal(signal.SIGKILL)
 
-    async def wipe(self) -> None:
-        self._program.tell("wipe")
+    async def wipe(self) -> bool:
+        return self._program.tell("wipe")
+
+    async def err(self, chance: random.Random) -> bool:
+        kind = chance.choice(sorted(REQUESTS))
+        codes = [code for code in CODES if kind != "produce" or code not in FINAL]
+        code = chance.choice(codes)
+        return self.tell(f"err {kind} {code} {chance.randint(1, 5)}")
+
+    def tell(self, order: str) -> bool:
+        """Give it an order; whether it is there to hear it."""
+        return self._program.tell(order)
 
 
 @dataclass
@@ -136,21 +156,25 @@ class Trio:
     async def stop(self) -> None:
         await asyncio.gather(*(part.stop() for part in self.parts.values()))
 
-    async def down(self, seconds: float, chance: random.Random) -> None:
+    async def down(self, seconds: float, chance: random.Random) -> bool:
         """One, two or all three stand still."""
         names = chance.sample(sorted(self.parts), chance.randint(1, NODES))
-        for name in names:
-            self.parts[name].signal(signal.SIGSTOP)
+        stopped = [self.parts[name].signal(signal.SIGSTOP) for name in names]
         try:
             await asyncio.sleep(seconds)
         finally:
             for name in names:
                 self.parts[name].signal(signal.SIGCONT)
+        return all(stopped)
 
-    async def kill(self, chance: random.Random) -> None:
-        self.parts[chance.choice(sorted(self.parts))].signal(signal.SIGKILL)
+    async def kill(self, chance: random.Random) -> bool:
+        return self.parts[chance.choice(sorted(self.parts))].signal(signal.SIGKILL)
 
-    async def wipe(self) -> None:
+    async def err(self, chance: random.Random) -> bool:
+        """A real one says what it means: no error can be put into its mouth."""
+        return False
+
+    async def wipe(self) -> bool:
         for part in self.parts.values():
             part.rest()
             part.signal(signal.SIGKILL)
@@ -158,6 +182,7 @@ class Trio:
         for folder in self.directory.glob("kafka-*/logs"):
             shutil.rmtree(folder)
         await self.start()
+        return True
 
     def _format(self) -> None:
         places = [

@@ -52,11 +52,18 @@ def _judged(name: str, seed: int, report: dict[str, Any], seconds: float) -> dic
 def every_plant(
     names: Sequence[str], seeds: Sequence[int], directory: Path, say: Callable[[str], None]
 ) -> dict[str, Any]:
-    """These plants under these seeds, two runs side by side, each in a process of its own."""
+    """These plants under these seeds, two runs side by side, each in a process of its own.
+
+    Before them each of their plans with nothing planted: what is red anyway catches nothing.
+    """
     wanted = [(name, seed) for seed in seeds for name in names]
-    results = []
+    plans = sorted({PLANTS[name].plan for name in names if PLANTS[name].edits})
+    results: list[dict[str, Any]] = []
     with ThreadPoolExecutor(SIDE_BY_SIDE) as runs:
-        for result in runs.map(lambda one: _apart(one[0], one[1], directory), wanted):
+        controls = list(runs.map(lambda plan: _control(plan, seeds[0], directory), plans))
+        for control in controls:
+            say(f"{'RED' if control['red'] else 'green'} {control['plan']} with nothing planted")
+        for result in runs.map(lambda one: _planted(one[0], one[1], directory), wanted):
             results.append(result)
             word = "caught" if result["is_caught"] else "MISSED"
             say(
@@ -64,20 +71,35 @@ def every_plant(
                 f"{result['by']} {result['first'][:160]}"
             )
     missed = [result for result in results if not result["is_caught"]]
+    red = [f"{one['plan']} with nothing planted" for one in controls if one["red"]]
     return {
         "seeds": list(seeds),
         "plants": len(names),
         "caught": len(results) - len(missed),
-        "missed": [f"{one['plant']} seed {one['seed']}" for one in missed],
+        "missed": [f"{one['plant']} seed {one['seed']}" for one in missed] + red,
+        "controls": controls,
         "results": results,
     }
 
 
-def _apart(name: str, seed: int, directory: Path) -> dict[str, Any]:
+def _control(plan: str, seed: int, directory: Path) -> dict[str, Any]:
+    report, _ = _apart(["--plan", plan], seed, directory / f"control-{plan}")
+    return {"plan": plan, "red": report["faults"] or not report["figures"], "is": report["replay"]}
+
+
+def _planted(name: str, seed: int, directory: Path) -> dict[str, Any]:
     place = directory / f"{name}-{seed}"
+    report, seconds = _apart(["--plan", PLANTS[name].plan, "--plant", name], seed, place)
+    result = _judged(name, seed, report, seconds)
+    if result["is_caught"]:
+        shutil.rmtree(place, ignore_errors=True)
+    return result
+
+
+def _apart(options: Sequence[str], seed: int, place: Path) -> tuple[dict[str, Any], float]:
+    """The report of a run in a process of its own, and how long it took."""
     shutil.rmtree(place, ignore_errors=True)
-    command = [sys.executable, "-m", "lab", "--plan", PLANTS[name].plan, "--plant", name]
-    command += ["--seed", str(seed), "--keep", str(place)]
+    command = [sys.executable, "-m", "lab", *options, "--seed", str(seed), "--keep", str(place)]
     env = os.environ | {"PYTHONPATH": str(TESTS)}
     began = time.monotonic()
     with subprocess.Popen(
@@ -88,13 +110,9 @@ def _apart(name: str, seed: int, directory: Path) -> dict[str, Any]:
         except subprocess.TimeoutExpired:
             run.terminate()
     seconds = time.monotonic() - began
-    nothing = {"faults": {}, "replay": " ".join(command)}
+    nothing = {"faults": {}, "figures": {}, "replay": " ".join(command)}
     written = place / "report.json"
-    report = json.loads(written.read_text("utf-8")) if written.exists() else nothing
-    result = _judged(name, seed, report, seconds)
-    if result["is_caught"]:
-        shutil.rmtree(place, ignore_errors=True)
-    return result
+    return json.loads(written.read_text("utf-8")) if written.exists() else nothing, seconds
 
 
 def summary(found: dict[str, Any]) -> Iterator[str]:
@@ -107,4 +125,6 @@ def summary(found: dict[str, Any]) -> Iterator[str]:
     yield f"{'plant':24}" + "".join(f"{f'seed {seed}':>14}" for seed in seeds)
     for name, row in cells.items():
         yield f"{name:24}" + "".join(f"{row[seed]:>14}" for seed in seeds)
+    red = [control["plan"] for control in found["controls"] if control["red"]]
+    yield f"{len(found['controls']) - len(red)} of {len(found['controls'])} plans green unplanted"
     yield f"{found['caught']} of {len(found['results'])} caught"

@@ -5,6 +5,7 @@ All of it is said once the house is quiet.
 
 import asyncio
 import json
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ from yaosu.evidence.check import check
 from yaosu.evidence.collect import Asker, CannotExport, export
 
 CONVERGED_S_MAX = 30.0
+# What `yaosu verify` says that it has followed from the chains' beginning.
+CHAINED = re.compile(r"(\d+) 个事件")
 # What each kind of call brings into being: where it stands, and the answer's field that names it.
 EFFECTS = {
     "draft": ("SELECT id FROM sale", "sale_id"),
@@ -103,6 +106,7 @@ class Judge:
         """What `yaosu verify` says of the energy service: chains, holdings, results of sales."""
         asker = Asker(self.house.keys.signer("gateway"), SOURCES["gateway"])
         urls = {"energy": self.house.inner_urls["energy"]}
+        told = await asyncio.to_thread(lambda: sum(1 for _ in self.events()))
         deadline = time.monotonic() + CONVERGED_S_MAX
         while True:
             try:
@@ -115,7 +119,11 @@ class Judge:
             await asyncio.sleep(1.0)
         report = await asyncio.to_thread(check, file)
         sales = [one.seen for one in report.findings if "重算一致" in one.seen]
-        self.findings.figures["verified_events"] = sum(1 for _ in self.events())
+        chained = [found for one in report.findings if (found := CHAINED.fullmatch(one.seen))]
+        verified = sum(int(found[1]) for found in chained)
+        self.findings.figures["verified_events"] = verified
+        if verified < told:
+            self.findings.fault("G14", f"{verified} events were verified of {told}")
         self.findings.figures["verified_results"] = len(sales)
         for finding in report.findings:
             for fault in finding.faults:

@@ -8,11 +8,15 @@ import subprocess
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
+
+import httpx
 
 from lab.findings import Findings
 from lab.house import LabHouse
+from lab.least import LAB
 from lab.market import LabSale
 
 SOURCE = Path(__file__).with_name("shift.c")
@@ -48,6 +52,23 @@ class Clocks:
         # In place: the process has the file mapped.
         with (self.folder / name).open("r+b") as file:
             file.write(struct.pack("l", by_s))
+
+
+async def each_jumps(clocks: Clocks, house: LabHouse, findings: Findings) -> None:
+    """Let each process's clock be wrong once, and see it in what the process says."""
+    for name in house.parts:
+        clocks.set(name, JUMP_S)
+    # A server writes its date anew every second.
+    await asyncio.sleep(2.5)
+    async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
+        for name in house.parts:
+            answer = await client.get(f"{house.own_inner_url(name)}/healthz")
+            said = parsedate_to_datetime(answer.headers["Date"])
+            ahead_s = (said - datetime.now(UTC)).total_seconds()
+            findings.count("clocks_seen_wrong", abs(ahead_s - JUMP_S) < 5)
+            clocks.set(name, 0)
+    if findings.figures["clocks_seen_wrong"] < len(house.parts):
+        findings.fault(LAB, f"of {len(house.parts)} clocks only some can be made wrong")
 
 
 def jumping(

@@ -166,7 +166,7 @@ class Crowd:
         self.history.statuses[answer.status_code] = (
             self.history.statuses.get(answer.status_code, 0) + 1
         )
-        self.history.unknown(call, str(answer.status_code))
+        self.history.unknown(call, str(answer.status_code), answer.content)
         return True
 
     def _url(self, door: str, path: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from lab.coal_stocks import CoalStocks
 from lab.crowd import Crowd
 from lab.findings import Findings
+from lab.least import LAB
 from lab.market import Market
 from lab.tracing import StraceMissing, follow, traced
 
@@ -34,6 +35,8 @@ async def followed(crowd: Crowd, writes: int, folder: Path, findings: Findings) 
         "writes_synced_before_request": order.again,
         "wal_syncs": order.syncs,
     }
+    if answered < writes:
+        findings.fault(LAB, f"{answered} writes were answered, and {writes} are wanted")
     for fault in order.faults:
         findings.fault("G2", fault)
     if order.ordered + order.again + len(order.faults) < answered:

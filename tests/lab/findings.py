@@ -1,6 +1,7 @@
 """What was found in a run, and the prices that must not be found."""
 
 import re
+from collections.abc import Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,7 +29,7 @@ class Findings:
 CANARIES = re.compile(rb"7391(\d{3})\.?(\d\d)(?!\d)")
 
 
-def canaries_in(content: bytes, secret: set[str]) -> set[str]:
+def canaries_in(content: bytes, secret: Set[str]) -> Set[str]:
     """Which of these prices stand in some bytes, as yuan or as fen."""
     if b"7391" not in content:
         return set()

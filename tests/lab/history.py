@@ -68,6 +68,8 @@ class History:
         self.statuses: dict[int, int] = {}
         self.unknown_s_max = 0.0
         self.unexpected: list[str] = []
+        # What calls were answered that are to be asked again.
+        self.turned_away: list[bytes] = []
 
     def close(self) -> None:
         os.close(self._handle)
@@ -81,7 +83,9 @@ class History:
         call.sent_at = call.sent_at or time.time()
         self._write({"invoke": call.key, "by": call.principal, "path": call.path, "n": call.tries})
 
-    def unknown(self, call: Call, why: str) -> None:
+    def unknown(self, call: Call, why: str, body: bytes = b"") -> None:
+        if body:
+            self.turned_away.append(body)
         call.unknown_since = call.unknown_since or time.monotonic()
         self._write({"unknown": call.key, "why": why})
 

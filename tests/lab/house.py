@@ -64,6 +64,7 @@ class LabHouse:
 
     Args:
         directory: Holds all of it.
+        seed: Of what its proxies draw.
         plants: Planted faults its services run with.
         has_real_kafka: Three nodes of Apache Kafka instead of the embedded broker.
         roles: Which of its processes it has.
@@ -73,6 +74,7 @@ class LabHouse:
     """
 
     directory: Path
+    seed: int = 0
     plants: Sequence[str] = ()
     has_real_kafka: bool = False
     roles: Sequence[str] = tuple(ROLES)
@@ -102,7 +104,7 @@ class LabHouse:
         return Keys(self.directory / "keys")
 
     @property
-    def _services(self) -> list[str]:
+    def services(self) -> list[str]:
         return sorted({ROLES[name][0] for name in self.roles})
 
     @property
@@ -156,7 +158,7 @@ class LabHouse:
         named = [*ROLES, "broker", *(f"kafka-{n}" for n in range(1, NODES + 1))]
         self._ports = {name: (next(ports), next(ports)) for name in named}
         make_keys(self.directory / "keys", SOURCES)
-        for name in self._services:
+        for name in self.services:
             package = PACKAGES[name]
             env = _environment({}) | dict(self.preload(f"{name}-nursery"))
             nursery = Nursery(package, self.plants, env, self.log(f"{name}-nursery"))
@@ -204,7 +206,8 @@ class LabHouse:
             "gateway-database": [unix(socket)],
         }
         for name, targets in wanted.items():
-            self.edges[name] = edge = Edge(name, targets)
+            chance = random.Random(f"{self.seed} {name}")
+            self.edges[name] = edge = Edge(name, targets, chance=chance)
             await edge.open()
 
     async def _start_broker(self) -> None:
@@ -216,7 +219,7 @@ class LabHouse:
         await self.broker.start()
 
     async def _migrate(self) -> None:
-        parts = [self._part(f"{name}-migrate", name, "migrate") for name in self._services]
+        parts = [self._part(f"{name}-migrate", name, "migrate") for name in self.services]
         await asyncio.gather(*(part.start() for part in parts))
         for part in parts:
             if await part.ended():
@@ -278,10 +281,12 @@ class LabHouse:
 
     # What may be done to the database and the broker.
 
-    def stop_postgres_at_once(self) -> None:
-        """As `pg_ctl -m immediate`: no goodbye, recovery on the next start."""
+    def stop_postgres_at_once(self) -> bool:
+        """As `pg_ctl -m immediate`: no goodbye, recovery on the next start; whether it ran."""
+        is_there = self.postgres.process is not None and self.postgres.is_running()
         if self.postgres.process is not None:
             self.postgres.process.send_signal(signal.SIGQUIT)
+        return is_there
 
     def postgres_processes(self) -> list[psutil.Process]:
         if self.postgres.process is None:
@@ -291,17 +296,21 @@ class LabHouse:
             return [postmaster, *postmaster.children(recursive=True)]
         return []
 
-    def freeze_postgres(self) -> None:
-        self._signal_postgres(signal.SIGSTOP)
+    def freeze_postgres(self) -> bool:
+        """Stop all of its processes; whether there were any."""
+        return self._signal_postgres(signal.SIGSTOP)
 
     def thaw_postgres(self) -> None:
         if hasattr(self, "postgres"):
             self._signal_postgres(signal.SIGCONT)
 
-    def _signal_postgres(self, number: signal.Signals) -> None:
+    def _signal_postgres(self, number: signal.Signals) -> bool:
+        reached = 0
         for process in self.postgres_processes():
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(number)
+                reached += 1
+        return reached > 0
 
     def terminate_backends(self, service: str, share: float) -> int:
         """End a random share of a service's connections; how many."""

@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 
 from lab.brokers import Broker
 from lab.findings import Findings
-from lab.house import ROLES, LabHouse
+from lab.house import LabHouse
 from lab.overload import bulk, cling, rush
 from lab.probes import HotFreeze
 from lab.proxy import TOXICS
@@ -53,6 +53,7 @@ class Nemesis:
     random: random.Random
     file: Path
     kills: dict[str, int] = field(default_factory=dict)
+    harms: set[str] = field(default_factory=set)
     at: str = ""
     on_broker_fault: Callable[[], None] = lambda: None
     replay: Callable[[], Awaitable[None]] = _nothing
@@ -78,13 +79,14 @@ class Nemesis:
             "broker-down": self._broker_down,
             "broker-kill": self._broker_kill,
             "broker-wipe": self._broker_wipe,
+            "broker-errors": self._broker_errors,
             "toxic": self._toxic,
             "edge-down": self._edge_down,
             "rebuild": self._rebuild,
             "forge": self._forge,
             "poison": self._poison,
             "restore": self._restore,
-            "hot-freeze": self._hot_freeze,
+            "hot-freeze": lambda act: HotFreeze(self.house, self.findings).once(act.to),
             "rush-8": lambda act: rush(self.house, self.findings, act.seconds, 8),
             "rush-24": lambda act: rush(self.house, self.findings, act.seconds, 24),
             "cling": lambda act: cling(self.house, self.findings, act.seconds),
@@ -115,6 +117,7 @@ class Nemesis:
         if part.signal(signal.SIGTERM):
             while part.starts == starts and time.monotonic() - began < 20:
                 await asyncio.sleep(0.05)
+            self.findings.count("terms")
             stopped_s = time.monotonic() - began
             longest = self.findings.figures.get("stop_s_max", 0.0)
             self.findings.figures["stop_s_max"] = round(max(longest, stopped_s), 1)
@@ -123,14 +126,15 @@ class Nemesis:
 
     async def _pause(self, act: Act) -> None:
         if self.house.signal(act.to, signal.SIGSTOP):
+            self.findings.count("pauses")
             await asyncio.sleep(act.seconds)
             self.house.signal(act.to, signal.SIGCONT)
 
     async def _postgres_immediate(self, act: Act) -> None:
-        self.house.stop_postgres_at_once()
+        self.findings.count("postgres_stops", self.house.stop_postgres_at_once())
 
     async def _postgres_freeze(self, act: Act) -> None:
-        self.house.freeze_postgres()
+        self.findings.count("postgres_freezes", self.house.freeze_postgres())
         try:
             await asyncio.sleep(act.seconds)
         finally:
@@ -146,23 +150,33 @@ class Nemesis:
         return self.house.broker
 
     async def _broker_kill(self, act: Act) -> None:
-        await self._broker().kill(self.random)
-        self.kills["broker"] = self.kills.get("broker", 0) + 1
+        if await self._broker().kill(self.random):
+            self.kills["broker"] = self.kills.get("broker", 0) + 1
 
     async def _broker_wipe(self, act: Act) -> None:
-        await self._broker().wipe()
+        self.findings.count("broker_wipes", await self._broker().wipe())
 
     async def _broker_down(self, act: Act) -> None:
-        await self._broker().down(act.seconds, self.random)
+        done = await self._broker().down(act.seconds, self.random)
+        self.findings.count("broker_downs", done)
+
+    async def _broker_errors(self, act: Act) -> None:
+        assert self.house.broker is not None
+        self.findings.count("broker_errors", await self.house.broker.err(self.random))
 
     async def _toxic(self, act: Act) -> None:
         edge_name, _, names = act.to.partition(":")
         edge = self.house.edges[edge_name]
+        harmed = edge.harmed
         edge.toxics[:] = [TOXICS[name] for name in names.split("+")]
         edge.cut()
         await asyncio.sleep(act.seconds)
         edge.toxics.clear()
         edge.cut()
+        if edge.harmed > harmed:
+            self.harms.add(act.to)
+        # On how many edges how many toxics met anybody, pairs of toxics left out.
+        self.findings.figures["toxics_met"] = sum("+" not in harm for harm in self.harms)
 
     async def _edge_down(self, act: Act) -> None:
         edge = self.house.edges[act.to]
@@ -178,9 +192,6 @@ class Nemesis:
             await forge(self.house, self.random.randrange(PARTITIONS))
         except (KafkaError, TimeoutError, OSError):
             self.findings.count("acts_missed")
-
-    async def _hot_freeze(self, act: Act) -> None:
-        await HotFreeze(self.house, self.findings).once(act.to)
 
     async def _restore(self, act: Act) -> None:
         """As from a backup that lacks the last events: they are gone, others take their places."""
@@ -237,11 +248,3 @@ class Nemesis:
                 connection.execute("UPDATE house SET epoch = epoch + 1")
 
         await asyncio.to_thread(raise_epoch)
-
-
-def every_role_once(random: random.Random) -> list[Act]:
-    """P0: each process killed once, one immediate stop of PostgreSQL, one wipe of the broker."""
-    acts = [Act("kill", name) for name in ROLES]
-    acts += [Act("postgres-immediate", "postgres"), Act("broker-wipe"), Act("broker-kill")]
-    random.shuffle(acts)
-    return acts

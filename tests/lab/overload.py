@@ -23,6 +23,7 @@ class Memory:
     house: LabHouse
     findings: Findings
     _first: dict[int, tuple[str, int]] = field(default_factory=dict)
+    _grown: set[int] = field(default_factory=set)
 
     async def forever(self) -> None:
         while True:
@@ -43,6 +44,9 @@ class Memory:
         grown = held - self._first[pid][1]
         most = self.findings.figures.get("rss_growth_mb_max", 0)
         self.findings.figures["rss_growth_mb_max"] = max(most, grown)
+        if grown > RSS_MB_MAX and (pid not in self._grown):
+            self._grown.add(pid)
+            self.findings.fault("G11", f"{name} holds {grown} MB more than when it began")
 
 
 async def cling(house: LabHouse, findings: Findings, seconds: float) -> None:
@@ -56,17 +60,18 @@ async def cling(house: LabHouse, findings: Findings, seconds: float) -> None:
             writers.append(writer)
     findings.count("clingers", len(writers))
     until = time.monotonic() + seconds
-    slowest = 0.0
+    slowest, served = 0.0, 0
     async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
         while time.monotonic() < until:
             began = time.monotonic()
             with contextlib.suppress(httpx.HTTPError):
                 answer = await client.get(f"{house.gateway_url}/v1/board/sales")
                 findings.count(f"clung_answers_{answer.status_code}")
+                served += answer.is_success
             slowest = max(slowest, time.monotonic() - began)
             await asyncio.sleep(0.2)
     findings.figures["clung_read_s_max"] = round(slowest, 2)
-    if not findings.figures.get("clung_answers_200"):
+    if not served:
         findings.fault("G11", f"{CLINGERS} half requests and nobody else is served")
     for writer in writers:
         writer.transport.abort()
@@ -79,6 +84,7 @@ async def bulk(house: LabHouse, findings: Findings) -> None:
         for _ in range(BULK_BYTES // 65536):
             yield b"x" * 65536
 
+    findings.count("bulks")
     async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
         try:
             answer = await client.post(

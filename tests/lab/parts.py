@@ -185,8 +185,11 @@ class Program:
             )
         return process.pid, asyncio.ensure_future(process.wait())
 
-    def tell(self, order: str) -> None:
+    def tell(self, order: str) -> bool:
+        """Give it an order; whether there is anybody to hear it."""
         assert self._process is not None
         assert self._process.stdin is not None
-        if not self._process.stdin.is_closing():
-            self._process.stdin.write(order.encode() + b"\n")
+        if self._process.returncode is not None or self._process.stdin.is_closing():
+            return False
+        self._process.stdin.write(order.encode() + b"\n")
+        return True

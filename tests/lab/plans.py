@@ -1,15 +1,17 @@
 """The plans of the lab: what is done to the house, how often, under how much load."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from lab.house import ROLES
-from lab.nemesis import Act, every_role_once
+from lab.nemesis import Act
+from lab.overload import CLINGERS
 from lab.proxy import TOXICS
 from lab.sales import Series
 
 SERVICES = list(ROLES)
+DATABASES = 2
 EDGES = ["people", "direct", "energy-api", "energy-inner", "energy-database", "gateway-database"]
 
 
@@ -20,6 +22,7 @@ class Plan:
     Args:
         takes: Turns of takes of quota beside each round of sales.
         writes: No sales and no faults, but so many commands, each followed by system calls.
+        least: What a run of its whole length must have done, or it shows nothing.
         roles: The processes of the house.
     """
 
@@ -34,11 +37,15 @@ class Plan:
     takes: int = 2
     bidders: int = 4
     writes: int = 0
+    least: Mapping[str, int] = field(default_factory=dict)
     roles: tuple[str, ...] = tuple(ROLES)
 
 
 def _smoke(random: random.Random) -> Iterator[Act]:
-    yield from every_role_once(random)
+    acts = [Act("kill", name) for name in ROLES]
+    acts += [Act("postgres-immediate", "postgres"), Act("broker-wipe"), Act("broker-kill")]
+    random.shuffle(acts)
+    yield from acts
 
 
 def _kill_storm(random: random.Random) -> Iterator[Act]:
@@ -73,6 +80,8 @@ def _kafka(random: random.Random) -> Iterator[Act]:
         yield Act("broker-down", "broker", random.uniform(1.0, 8.0))
         yield Act("broker-wipe")
         yield Act("broker-kill", "broker")
+        for _ in range(4):
+            yield Act("broker-errors", "broker")
         yield Act("kill", random.choice(["energy-worker-1", "energy-worker-2"]))
         yield Act("pause", random.choice(["energy-worker-1", "gateway-worker-1"]), 6.0)
         yield Act("rebuild", "energy")
@@ -156,18 +165,40 @@ def _everything(random: random.Random) -> Iterator[Act]:
 PLANS = {
     plan.name: plan
     for plan in (
-        Plan("P0", "each part killed once, the broker wiped", 1.0, _smoke, 1.5),
-        Plan("P1", "kills, one role at a time", 20, _kill_storm, 3.0),
-        Plan("P2", "frozen and woken again", 10, _pause, 1.0),
-        Plan("P3", "the database stopped, frozen, its connections ended", 10, _postgres, 1.5),
-        Plan("P4", "the broker down, killed, wiped", 15, _kafka, 2.0),
-        Plan("P5", "every toxic on every edge, then pairs", 15, _network, 0.3),
+        Plan(
+            "P0", "each part killed once, the broker wiped", 1.0, _smoke, 1.5,
+            least={"kills": 9, "postgres_stops": 1, "broker_wipes": 1},
+        ),
+        Plan(
+            "P1", "kills, one role at a time", 20, _kill_storm, 3.0,
+            least={"kills": 200, "kills_of_a_role": 20, "postgres_stops": 20, "terms": 20},
+        ),
+        Plan(
+            "P2", "frozen and woken again", 10, _pause, 1.0,
+            least={"pauses": 60, "board_reads_while_energy_is_hurt": 100},
+        ),
+        Plan(
+            "P3", "the database stopped, frozen, its connections ended", 10, _postgres, 1.2,
+            least={"postgres_stops": 20, "postgres_freezes": 10, "backends_ended": 500},
+        ),
+        Plan(
+            "P4", "the broker down, killed, wiped", 15, _kafka, 2.0,
+            least={"broker_wipes": 5, "broker_downs": 5, "kills": 10},
+        ),
+        Plan(
+            "P5", "every toxic on every edge, then pairs", 15, _network, 0.3,
+            least={"toxics_met": len(EDGES) * len(TOXICS) - DATABASES},
+        ),
         Plan(
             "P6", "clocks that jump around five hundred closings", 5, _quiet, 1.0,
             series=Series(500, 0.5, 5.0, bids_from_s=1.5, ends_every=25),
             holds_closings=True, jumps_clocks=True, takes=0, bidders=1,
+            least={"closings": 500, "closings_held": 450},
         ),
-        Plan("P8", "three times the load, and clients that cling", 10, _overload, 1.0),
+        Plan(
+            "P8", "three times the load, and clients that cling", 10, _overload, 1.0,
+            least={"rush_200": 5000, "clingers": CLINGERS, "bulks": 3},
+        ),
         Plan("quiet", "load alone, for plants that need no more", 0.7, _quiet, 1.0),
         Plan("apis", "apis killed, their connections ended", 0.7, _apis, 0.7),
         Plan("freezes", "apis frozen for moments", 0.7, _freezes, 0.1),

@@ -8,7 +8,7 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import NamedTuple
@@ -45,6 +45,15 @@ class Plant:
     edits: tuple[Edit, ...] = ()
     statements: Mapping[str, Sequence[str]] = field(default_factory=dict)
     database: Sequence[str] = ()
+
+
+def together(several: Iterable[Mapping[str, Sequence[str]]]) -> dict[str, list[str]]:
+    """The statements of several plants, by service."""
+    found: dict[str, list[str]] = {}
+    for statements in several:
+        for name, said in statements.items():
+            found.setdefault(name, []).extend(said)
+    return found
 
 
 def edited(module: str, source: str, edits: Sequence[Edit]) -> str:

@@ -39,6 +39,10 @@ class Isolation:
                     self.findings.count("probes_missed")
             await asyncio.sleep(0.7)
 
+    def _count(self, found: object) -> None:
+        # Who is refused sees nothing, whatever a row's protection is worth.
+        self.findings.count("probes_refused" if found is None else "isolation_probes")
+
     async def _own_bids(self, turn: int) -> None:
         sales = [sale for sale in self.market.sales if sale.registrations]
         if not sales:
@@ -49,13 +53,13 @@ class Isolation:
             self.market.enterprise(number), f"{sale.path}/registration"
         )
         own = sale.registrations.get(number, {}).get("registration_id")
-        self.findings.count("isolation_probes")
+        self._count(found)
         if found is not None and own and found["registration_id"] != own:
             self.findings.fault("G15", f"enterprise {number} sees another's registration")
 
     async def _other_county(self, turn: int) -> None:
         found = await self.market.crowd.ask(county(OTHER_COUNTY), "/v1/screenings")
-        self.findings.count("isolation_probes")
+        self._count(found)
         if found:
             self.findings.fault("G15", f"{OTHER_COUNTY} sees {len(found)} rows of {COUNTY}")
 
@@ -65,7 +69,7 @@ class Isolation:
             return
         sale = whole[turn % len(whole)]
         found = await self.market.crowd.ask(CENTER[0], f"{sale.path}/registrations")
-        self.findings.count("isolation_probes")
+        self._count(found)
         if found is not None and len(found["items"]) != self.market.bidders:
             self.findings.fault("G15", f"the centre sees {len(found['items'])} entries")
 

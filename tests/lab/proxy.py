@@ -83,9 +83,9 @@ class Edge:
     is_down: bool = False
     port: int = 0
     harmed: int = 0
+    chance: random.Random = field(default_factory=lambda: random.Random(0))
     _turn: int = 0
     _server: asyncio.Server | None = None
-    _random: random.Random = field(default_factory=lambda: random.Random(0))
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -124,7 +124,7 @@ class Edge:
             writer.transport.abort()
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        active = [t for t in self.toxics if self._random.random() < t.toxicity]
+        active = [t for t in self.toxics if self.chance.random() < t.toxicity]
         self.harmed += bool(active)
         if self.is_down:
             _reset(writer)
@@ -168,7 +168,7 @@ class Edge:
                 twin[1].transport.abort()
 
     def _faults(self, active: list[Toxic], direction: str) -> "_Faults":
-        return _Faults([t for t in active if t.acts(direction)], self._random)
+        return _Faults([t for t in active if t.acts(direction)], self.chance)
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
         for _ in self.targets:
@@ -181,7 +181,7 @@ class Edge:
 @dataclass
 class _Faults:
     toxics: list[Toxic]
-    random: random.Random
+    chance: random.Random
     passed: int = 0
 
     async def let_through(self, chunk: bytes, sinks: Sequence[asyncio.StreamWriter]) -> bool:
@@ -200,7 +200,7 @@ class _Faults:
         return room is None or room > len(chunk)
 
     def _delay_s(self, toxic: Toxic, size: int) -> float:
-        jitter_s = toxic.jitter_s * (2 * self.random.random() - 1)
+        jitter_s = toxic.jitter_s * (2 * self.chance.random() - 1)
         narrow_s = size / toxic.bytes_per_s if toxic.bytes_per_s else 0.0
         return max(0.0, toxic.latency_s + jitter_s) + narrow_s
 

@@ -1,5 +1,7 @@
 """A run's report for people: figures, each fault in a line, and the command that repeats it."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 
@@ -21,6 +23,10 @@ def table(report: dict[str, Any]) -> str:
     lines.append("RED" if report["is_red"] else "GREEN")
     lines.append(f"again: {report['replay']}")
     return "\n".join(lines)
+
+
+def write(report: dict[str, Any], file: Path) -> None:
+    file.write_text(json.dumps(report, ensure_ascii=False, indent=1) + "\n")
 
 
 def _counts(counts: dict[str, Any]) -> str:

@@ -1,29 +1,29 @@
 """One run of the lab: a house, a crowd, a nemesis; then the judgement and the report."""
 
 import asyncio
-import json
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
-
+from lab.canaries import Canaries
 from lab.checks import Judge
-from lab.clocks import Clocks, jumping, library
+from lab.clocks import Clocks, each_jumps, jumping, library
 from lab.crowd import Crowd
 from lab.durable import followed
-from lab.findings import Findings, canaries_in
+from lab.findings import Findings
 from lab.history import Broken, History
 from lab.house import LabHouse
-from lab.market import LabSale, Market
+from lab.least import LAB, judge_enough, watched_on
+from lab.market import Market
 from lab.nemesis import Nemesis
 from lab.overload import Memory
 from lab.parts import end
 from lab.plans import Plan
+from lab.planting import together
 from lab.plants import PLANTS
 from lab.probes import Board, Isolation, holding_closings
 from lab.sales import Sales
@@ -64,12 +64,13 @@ class Lab:
         clocks = self._clocks()
         house = LabHouse(
             self.directory / "house",
+            seed=self.asked.seed,
             preload=clocks.environment if clocks else lambda name: {},
             has_real_kafka=self.asked.kafka,
             roles=self.asked.plan.roles,
             plants=[plant.name for plant in planted if plant.edits],
             database_options=[option for plant in planted for option in plant.database],
-            after_migration=_together(plant.statements for plant in planted),
+            after_migration=together(plant.statements for plant in planted),
         )
         try:
             async with house:
@@ -80,7 +81,7 @@ class Lab:
                     await self._live(house, history, clocks)
         except CannotStart as why:
             # A database that may lose commits is refused: that is how the first promise is kept.
-            guarantee = "G2" if "may lose commits" in str(why) else "G12"
+            guarantee = "G2" if "may lose commits" in str(why) else LAB
             self.findings.fault(guarantee, f"the house does not start: {str(why)[-300:]}")
         finally:
             history.close()
@@ -116,7 +117,9 @@ class Lab:
         async with crowd:
             market = Market(house, crowd, random.Random(seed + 2), self.asked.plan.bidders)
             nemesis.replay = market.replay
-            sales = Sales(market, self.asked.plan.series, before_opening=self._scan(house, history))
+            canaries = Canaries(house, history, self.findings)
+            series = self.asked.plan.series
+            sales = Sales(market, series, before_opening=canaries.before_opening)
             if self.asked.plan.holds_closings:
                 sales.over_closing = holding_closings(house, self.findings)
             if clocks and sales.over_closing:
@@ -124,6 +127,8 @@ class Lab:
                 sales.over_closing = jumping(
                     clocks, house, self.findings, chance, sales.over_closing
                 )
+            if clocks:
+                await each_jumps(clocks, house, self.findings)
             try:
                 await market.begin()
             except Broken as broken:
@@ -133,22 +138,32 @@ class Lab:
             isolation, memory = Isolation(market, self.findings), Memory(house, self.findings)
             board = Board(house, self.findings, lambda: nemesis.at)
             watching = [
-                asyncio.create_task(watcher.forever())
+                asyncio.create_task(watcher.forever(), name=type(watcher).__name__)
                 for watcher in (sampler, listener, isolation, memory, board)
             ]
             try:
                 await self._hurt(nemesis, sales)
                 if not self._is_enough():
                     await self._judge(house, history, market)
+                    await canaries.once_opened(market.sales)
+                watched_on(watching, self.findings)
             finally:
                 await end(watching)
         if not self._is_enough():
             await asyncio.to_thread(sampler.sample)
+        self._count(house, nemesis, sales)
+        if not self._is_enough():
+            plan = self.asked.plan
+            judge_enough(self.findings, plan.least, self.asked.minutes / plan.minutes)
+
+    def _count(self, house: LabHouse, nemesis: Nemesis, sales: Sales) -> None:
+        kills = nemesis.kills
         self.findings.figures |= {
             "closings": sales.closings,
-            "sales": len(market.sales),
-            "kills": sum(nemesis.kills.values()),
-            "kills_by_role": dict(sorted(nemesis.kills.items())),
+            "sales": len(sales.market.sales),
+            "kills": sum(kills.values()),
+            "kills_by_role": dict(sorted(kills.items())),
+            "kills_of_a_role": min(kills.get(name, 0) for name in [*house.roles, "broker"]),
             "starts_by_role": {name: part.starts for name, part in house.every_part.items()},
         }
 
@@ -218,43 +233,6 @@ class Lab:
         for turn in range(self.asked.plan.takes):
             await takes.turn(number * 10 + turn)
 
-    def _scan(
-        self, house: LabHouse, history: History
-    ) -> Callable[[Sequence[LabSale]], Awaitable[None]]:
-        """Look for the canaries of sales that nobody has opened, everywhere the house writes."""
-
-        async def scan(sales: Sequence[LabSale]) -> None:
-            secret = {price for sale in sales for price in sale.canaries}
-            found = await asyncio.to_thread(self._scan_files, house, secret)
-            for name in house.parts:
-                try:
-                    async with httpx.AsyncClient(timeout=2, trust_env=False) as client:
-                        text = (await client.get(f"{house.own_inner_url(name)}/metrics")).content
-                except httpx.HTTPError:
-                    continue
-                found += [(f"{name} metrics", hit) for hit in canaries_in(text, secret)]
-            for call in history.calls.values():
-                found += [(f"answer {call.kind}", hit) for hit in canaries_in(call.answer, secret)]
-            for place, hit in found:
-                self.findings.fault("G9", f"{hit} stands in {place} before the opening")
-            self.findings.count("canaries_sought", len(secret))
-            self.findings.count("canary_hits", len(found))
-
-        return scan
-
-    def _scan_files(self, house: LabHouse, secret: set[str]) -> list[tuple[str, str]]:
-        found = []
-        for file in house.directory.rglob("*"):
-            if "keys" in file.parts or not file.is_file():
-                continue
-            try:
-                content = file.read_bytes()
-            except OSError:
-                continue
-            self.findings.count("bytes_scanned", len(content))
-            found += [(file.name, hit) for hit in canaries_in(content, secret)]
-        return found
-
     def report(self, history: History) -> dict[str, Any]:
         asked = self.asked
         plants = f" --plant {','.join(asked.plants)}" if asked.plants else ""
@@ -270,15 +248,3 @@ class Lab:
             "figures": self.findings.figures,
             "statuses": {str(k): v for k, v in sorted(history.statuses.items())},
         }
-
-
-def _together(several: Iterable[Mapping[str, Sequence[str]]]) -> dict[str, list[str]]:
-    together: dict[str, list[str]] = {}
-    for statements in several:
-        for name, said in statements.items():
-            together.setdefault(name, []).extend(said)
-    return together
-
-
-def write(report: dict[str, Any], file: Path) -> None:
-    file.write_text(json.dumps(report, ensure_ascii=False, indent=1) + "\n")

@@ -56,14 +56,14 @@ class WireListener:
             await asyncio.wait_for(consumer.seek_to_beginning(*places), 5)
             self._seen.clear()
             self._is_doubtful = False
+            self.findings.count("wire_listens")
             while not self._is_doubtful:
                 batches = await asyncio.wait_for(consumer.getmany(timeout_ms=500), 6)
                 for place, records in batches.items():
                     for record in records:
                         self._note(place.partition, record)
         finally:
-            with contextlib.suppress(KafkaError, TimeoutError):
-                await asyncio.wait_for(consumer.stop(), 3)
+            await _stop(consumer)
 
     def _note(self, partition: int, record: object) -> None:
         headers = dict(getattr(record, "headers", ()))
@@ -87,6 +87,18 @@ class WireListener:
         if seen and sequence < max(seen):
             self.findings.fault("G5", f"wire {partition}: {sequence} came after {max(seen)}")
         seen[sequence] = value
+
+
+async def _stop(consumer: AIOKafkaConsumer) -> None:
+    me = asyncio.current_task()
+    try:
+        await asyncio.wait_for(consumer.stop(), 3)
+    except (KafkaError, TimeoutError):
+        pass
+    except asyncio.CancelledError:
+        # Its own fetch was cancelled by its stop, not we: nobody would listen from here on.
+        if me is None or me.cancelling():
+            raise
 
 
 async def forge(house: LabHouse, partition: int) -> None:

@@ -52,6 +52,10 @@ class Loop:
             began = asyncio.get_running_loop().time()
             try:
                 await self.forever()
+            except asyncio.CancelledError as error:  # ours, or a stopped client's own fetch's
+                if (me := asyncio.current_task()) is None or me.cancelling():
+                    raise
+                log.error("task_failed", task=self.name, exc_info=error)
             except (WireDown, FeedDown) as error:
                 log.warning("task_waits", task=self.name, reason=str(error))
             except Exception as error:  # the one place: a loop outlives whatever befalls it
@@ -99,9 +103,7 @@ class Bells:
                 await connection.execute(f"LISTEN {channel}")
             while True:
                 if not self.is_relay:
-                    cursor = await connection.execute(
-                        "SELECT pg_try_advisory_lock(%s)", (RELAY_LOCK,)
-                    )
+                    cursor = await connection.execute(f"SELECT pg_try_advisory_lock({RELAY_LOCK})")
                     row = await cursor.fetchone()
                     self.level_at_s = time.monotonic()
                     self.is_relay = bool(row and row[0])
@@ -152,8 +154,7 @@ async def relay_once(house: Database, wire: Wire) -> bool:
     UNSENDABLE.inc(len(unsendable))
     reached = {event.partition: event.sequence for event in events}
     await house.run(lambda session: note_sent(session, reached), "worker")
-    size = sum(len(event.event) for event in events)
-    if len(events) >= RELAY_BATCH or size > UNCUT_BYTES_MAX:
+    if len(events) >= RELAY_BATCH or sum(len(one.event) for one in events) > UNCUT_BYTES_MAX:
         return True
     UNSENT.set(0)
     return False
@@ -200,12 +201,11 @@ def in_hundreds(event_count: int) -> int:
 
 async def measure(session: Session) -> None:
     """Show how much waits for its place, and how far the clock was moved."""
-    found = await sql(
-        session,
+    asked = (
         "SELECT (SELECT count(*) FROM (SELECT FROM outbox LIMIT 100000) AS few) AS waiting, "
-        "extract(epoch FROM clock_offset) AS offset_s FROM house",
+        "extract(epoch FROM clock_offset) AS offset_s FROM house"
     )
-    row = found.one()
+    row = (await sql(session, asked)).one()
     UNSEQUENCED.set(in_hundreds(row.waiting))
     CLOCK_OFFSET.set(row.offset_s)
 
