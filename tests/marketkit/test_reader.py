@@ -116,6 +116,21 @@ async def test_what_the_wire_is_bringing_is_not_fetched_but_a_quiet_wire_is(
     assert await readers.is_level()
 
 
+async def test_a_wire_behind_the_feed_is_trusted_only_while_it_comes_farther(
+    readers: Readers,
+) -> None:
+    await tell_facts(readers.owner, *(("key-1", Noted(number=n)) for n in range(9)))
+    events = await all_events(readers.owner)
+    await readers.reader.compare()
+    await tell_facts(readers.owner, ("key-1", Noted(number=9)))
+    for _ in range(2):
+        await readers.reader.on_hints([record_of(event) for event in events[:5]])
+        assert await readers.positions() == {events[0].partition: 9}
+        await readers.reader.compare(trusts_wire=True)
+        await asyncio.sleep(WIRE_PAUSE_S)
+    assert await readers.is_level()
+
+
 async def test_a_forged_record_is_counted_not_believed_and_its_place_healed(
     readers: Readers,
 ) -> None:

@@ -6,7 +6,7 @@ next sequence and the chain; everything else is fetched from the owner's feed.
 
 import json
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 from prometheus_client import Counter, Gauge
 from sqlalchemy import LargeBinary, SmallInteger, UniqueConstraint
@@ -69,15 +69,18 @@ def is_passing(error: Exception) -> bool:
     return isinstance(error, DBAPIError | PoolTimeout) and not isinstance(error, _DEFECTS_OF_SQL)
 
 
-class Taken(NamedTuple):
+@dataclass(frozen=True)
+class Taken:
     """What became of a batch: how many were applied, and whether the next is not what it should be.
 
     `is_broken_chain`: the event in the very next place, from the owner, does not continue ours.
+    `upto`: epoch and sequence of the last that was the owner's, new to us or not.
     """
 
     applied_count: int
     has_hole: bool = False
     is_broken_chain: bool = False
+    upto: tuple[int, int] = field(default=(0, 0), compare=False)
 
 
 async def positions_of(
@@ -146,11 +149,12 @@ def _believed(
     next_ones: list[Placed] = []
     # The row is told once: to set its columns for every event costs more than to check the chain.
     sequence, chain = position.sequence, position.chain
-    has_hole = is_broken_chain = False
+    upto, has_hole, is_broken_chain = (0, 0), False, False
     for event, mac in sorted(events, key=lambda pair: pair[0].sequence):
         if event.epoch != position.epoch or not same(mac, event.mac(mac_key)):
             DISCARDED.labels(event.source, "mac_or_epoch").inc()
             continue
+        upto = event.epoch, event.sequence
         if event.sequence <= sequence:
             continue
         if event.sequence > sequence + 1:
@@ -164,7 +168,7 @@ def _believed(
         next_ones.append(event)
     if next_ones:
         position.sequence, position.chain = sequence, chain
-    return Taken(len(next_ones), has_hole, is_broken_chain), next_ones
+    return Taken(len(next_ones), has_hole, is_broken_chain, upto), next_ones
 
 
 async def _parked_keys(session: Session, source: str) -> set[str]:

@@ -24,7 +24,6 @@ STOP_TIMEOUT_S = 2.0
 RECORD_BYTES_MAX = 1024 * 1024
 FETCH_BYTES_MAX = 4 * 1024 * 1024
 
-
 # Too large for us or, by its answer, for this broker: sent again it would be refused again.
 UNSENDABLE = (MessageSizeTooLargeError, RecordListTooLargeError)
 
@@ -124,7 +123,7 @@ class Listener:
     def __init__(self, consumer: AIOKafkaConsumer) -> None:
         self._consumer = consumer
 
-    async def hints(self, timeout_s: float, count_max: int = 500) -> list[Hint]:
+    async def hints(self, timeout_s: float, count_max: int = 1000) -> list[Hint]:
         """Records that came within the time, in order within a partition.
 
         Raises:
@@ -149,7 +148,8 @@ async def listening(servers: str, topics: Sequence[str]) -> AsyncIterator[Listen
         enable_auto_commit=False,
         auto_offset_reset="latest",
         fetch_max_bytes=FETCH_BYTES_MAX,
-        max_partition_fetch_bytes=RECORD_BYTES_MAX,
+        # Little, so that each has its turn soon; a larger batch comes whole all the same.
+        max_partition_fetch_bytes=256 * 1024,
         request_timeout_ms=3000,
         fetch_max_wait_ms=100,
         security_protocol="PLAINTEXT",

@@ -38,7 +38,7 @@ class Movement(Form):
 
     def leg(self) -> Leg:
         unit = ASSET_UNITS[self.asset]
-        posted, held = (unit.parse(text, signed=True) for text in (self.posted, self.held))
+        posted, held = unit.parse(self.posted, signed=True), unit.parse(self.held, signed=True)
         return Leg(self.account, self.asset, self.lot, posted, held)
 
 

@@ -39,7 +39,7 @@ from marketkit.worker import Loop, in_hundreds
 LAG = Gauge("yaosu_inbox_lag_events", "Hundreds of events not read yet", ["source"])
 COMPARE_EVERY_S = 2.0
 # The wire, when it brings more at all, brings it within this.
-WIRE_PAUSE_S = 0.5
+WIRE_PAUSE_S = 1.0
 GAP_MAX = 10_000
 
 
@@ -66,6 +66,7 @@ class Reader:
     _former: Mapping[str, bytes] = field(default_factory=dict)
     # One at a time takes a partition's events: two would wait for each other's row and give up.
     _turns: dict[int, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+    _wire_upto: dict[int, tuple[int, int]] = field(default_factory=dict)
     _brought_s: dict[int, float] = field(default_factory=dict)
 
     async def on_hints(self, hints: Sequence[Hint]) -> None:
@@ -76,7 +77,9 @@ class Reader:
         for partition, taken in (await self._take(events)).items():
             if taken.has_hole or taken.is_broken_chain:
                 await self._heal(partition)
-            elif taken.applied_count:
+            elif taken.upto > self._wire_upto.get(partition, (0, 0)):
+                # Even if the feed was first: else it would go on, and the wire always come second.
+                self._wire_upto[partition] = taken.upto
                 self._brought_s[partition] = time.monotonic()
 
     async def _heal(self, partition: int) -> None:
@@ -175,8 +178,7 @@ class Reader:
             await self._keep_checkpoints(kept)
 
     def _is_brought(self, partition: int) -> bool:
-        brought_s = self._brought_s.get(partition)
-        return brought_s is not None and time.monotonic() - brought_s < WIRE_PAUSE_S
+        return time.monotonic() - self._brought_s.get(partition, 0.0) < WIRE_PAUSE_S
 
     async def _positions(self) -> dict[int, Position]:
         return await self.house.run(

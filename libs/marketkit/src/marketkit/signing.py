@@ -11,6 +11,8 @@ from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.hashes import SM3
+from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 ZERO = bytes(32)
@@ -40,12 +42,12 @@ def wire_mac(key: bytes, place: str, chain: bytes, event: bytes) -> bytes:
     """HMAC-SM3 over `source|partition|epoch|sequence` and the bytes that stand there."""
     fresh = _keyed(key).copy()
     fresh.update(place.encode() + b"|" + chain + event)
-    return fresh.digest()
+    return fresh.finalize()
 
 
 @lru_cache(maxsize=8)
-def _keyed(key: bytes) -> hmac.HMAC:
-    return hmac.new(key, digestmod="sm3")
+def _keyed(key: bytes) -> HMAC:
+    return HMAC(key, SM3())
 
 
 def same(left: bytes, right: bytes) -> bool:

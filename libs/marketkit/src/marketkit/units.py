@@ -56,11 +56,11 @@ class Unit:
         """The quantity in minor units; ValueError, saying nothing of the text, if malformed."""
         if len(text) > 40 or not _decimal(self.places, signed).fullmatch(text):
             raise ValueError(f"须为十进制数字文本，至多{self.places}位小数")
-        whole, _, fraction = text.lstrip("-").partition(".")
-        minor = int(whole) * self.scale + int(fraction.ljust(self.places, "0") or "0")
-        if minor > MINOR_MAX:
+        whole, _, fraction = text.partition(".")
+        minor = int(whole + fraction.ljust(self.places, "0"))
+        if abs(minor) > MINOR_MAX:
             raise ValueError("数值超出可表示范围")
-        return -minor if text.startswith("-") else minor
+        return minor
 
     def format(self, minor: int) -> str:
         """The decimal string with all places of the unit."""
@@ -136,6 +136,7 @@ SignedQuantity = Annotated[
 _INSTANT = re.compile(
     r"\d{4}-\d\d-\d\dT([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?(Z|[+-]\d\d:[0-5]\d)", re.ASCII
 )
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
 def _read_instant(value: object) -> datetime:
@@ -152,7 +153,7 @@ def _read_instant(value: object) -> datetime:
 
 
 def _read_day(value: object) -> date:
-    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII):
+    if isinstance(value, str) and _DAY.fullmatch(value):
         return date.fromisoformat(value)
     if type(value) is date:
         return value

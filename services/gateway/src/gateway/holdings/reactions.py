@@ -3,7 +3,6 @@
 Every reaction of the board is registered in `REACTIONS`, whatever feature it stands in.
 """
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TypeVar
@@ -14,7 +13,7 @@ from marketkit.db import Session, sql
 from marketkit.facts import Fact
 from marketkit.movements import Movement, fold
 from marketkit.reactions import Reactions, Told
-from marketkit.rows import as_json, insert_all
+from marketkit.rows import as_json, insert_all, insertion
 
 F = TypeVar("F", bound=Fact)
 Place = tuple[str, str, str, str, str]
@@ -29,10 +28,15 @@ ON CONFLICT (market, account, asset, lot) DO UPDATE SET
     held_minor = h.held_minor + excluded.held_minor,
     as_of = greatest(h.as_of, excluded.as_of)
 """
+CHANGED = ("source", "partition", "sequence", "market", "kind", "sale_id", "changed_at")
 COLUMNS = (
     "source", "market", "account", "asset", "lot", "posted_minor", "held_minor", "as_of",
 )  # fmt: skip
 CHANNEL = "board"
+_TOLD = f"""
+WITH told AS ({insertion(Change, CHANGED)} RETURNING source, partition, sequence)
+SELECT count(pg_notify(:channel, concat_ws('|', source, partition, sequence))) FROM told
+"""
 REACTIONS = Reactions("projection")
 TRADING = ("energy", "emission")
 
@@ -56,10 +60,7 @@ async def show(session: Session, facts: Sequence[Told[F]], sale_id: str = "") ->
         }
         for told in facts
     ]
-    await insert_all(session, Change, changes)
-    places = [f"{told.source}|{told.partition}|{told.sequence}" for told in facts]
-    notify = "SELECT pg_notify(:channel, place) FROM json_array_elements_text(CAST(:all AS json)) "
-    await sql(session, notify + "AS place", channel=CHANNEL, all=json.dumps(places))
+    await sql(session, _TOLD, channel=CHANNEL, rows=as_json(changes))
 
 
 async def fold_in(session: Session, facts: Sequence[Told[F]]) -> None:
