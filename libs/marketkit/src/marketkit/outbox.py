@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import CheckConstraint, Identity, LargeBinary, SmallInteger
-from sqlmodel import Field, col, func, select
+from sqlmodel import Field, col, select
 
 from marketkit.db import (
     House,
@@ -78,13 +78,24 @@ TAKEN = (
     "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox ORDER BY id LIMIT :limit) "
     "RETURNING id, key, is_step, event"
 )
-UNSENT = """
-SELECT own.* FROM relay_position sent JOIN partition_head head USING (partition)
-CROSS JOIN LATERAL (
-    SELECT partition, sequence, chain, event,
-        sum(octet_length(event)) OVER (ORDER BY sequence) AS upto
-    FROM (SELECT * FROM log WHERE log.partition = sent.partition AND log.sequence > sent.sequence
-          ORDER BY log.sequence LIMIT :limit) AS few) AS own
+# Up to `limit` events in their order, with the bytes of them up to each. The epoch comes with them:
+# asked for apart, events of a life that ends meanwhile could be told as the next one's.
+_RANGE = """
+SELECT partition, sequence, chain, event,
+    sum(octet_length(event)) OVER (ORDER BY sequence) AS upto
+FROM (SELECT * FROM log WHERE log.partition = {partition} AND log.sequence >= {first}
+      ORDER BY log.sequence LIMIT :limit) AS few
+"""
+PLACED = f"""
+SELECT own.*, epoch FROM house
+CROSS JOIN ({_RANGE.format(partition=":partition", first=":first")}) AS own
+WHERE upto <= :bytes_max OR own.sequence = :first
+ORDER BY own.sequence
+"""
+UNSENT = f"""
+SELECT own.*, epoch FROM house
+CROSS JOIN relay_position sent JOIN partition_head head USING (partition)
+CROSS JOIN LATERAL ({_RANGE.format(partition="sent.partition", first="sent.sequence + 1")}) AS own
 WHERE sent.sequence < head.sequence AND (upto <= :bytes_max OR own.sequence = sent.sequence + 1)
 ORDER BY own.partition, own.sequence
 """
@@ -235,38 +246,20 @@ async def epoch_of(session: Session) -> int:
 
 async def placed(session: Session, partition: int, first: int, limit: int) -> list[Placed]:
     """Up to `limit` events of a partition from `first` on, and up to 4 MB; one at least."""
-    epoch = await epoch_of(session)
-    upto = func.sum(func.octet_length(Log.event)).over(order_by=col(Log.sequence))
-    sized = (
-        select(Log.sequence, upto.label("upto"))
-        .where(Log.partition == partition, Log.sequence >= first)
-        .order_by(col(Log.sequence))
-        .limit(limit)
-        .subquery()
-    )
-    found = await session.exec(
-        select(Log)
-        .join(sized, col(Log.sequence) == sized.c.sequence)
-        .where(
-            Log.partition == partition,
-            (sized.c.upto <= RANGE_BYTES_MAX) | (col(Log.sequence) == first),
-        )
-        .order_by(col(Log.sequence))
-    )
-    source = house(session).source
-    return [
-        Placed(source, row.partition, epoch, row.sequence, row.chain, row.event)
-        for row in found.all()
-    ]
+    return await _placed(session, PLACED, partition=partition, first=first, limit=limit)
 
 
 async def unsent(session: Session, limit: int) -> list[Placed]:
-    """What the relay has still to send, at most `limit` of each partition."""
-    rows = (await sql(session, UNSENT, limit=limit, bytes_max=RANGE_BYTES_MAX)).all()
-    epoch = await epoch_of(session) if rows else 0
+    """What the relay has still to send, at most `limit` of each partition, 4 MB of each."""
+    return await _placed(session, UNSENT, limit=limit)
+
+
+async def _placed(session: Session, query: str, **bounds: int) -> list[Placed]:
+    found = await sql(session, query, bytes_max=RANGE_BYTES_MAX, **bounds)
     source = house(session).source
     return [
-        Placed(source, row.partition, epoch, row.sequence, row.chain, row.event) for row in rows
+        Placed(source, row.partition, row.epoch, row.sequence, row.chain, row.event)
+        for row in found.all()
     ]
 
 
