@@ -2,7 +2,7 @@
 
 import sys
 
-from bench import bids, clearing, growth, holds, latency, memory, projection, rebuild
+from bench import bids, clearing, growth, healing, holds, latency, memory, projection, rebuild
 from bench.figures import table
 
 MEASURES = {
@@ -11,6 +11,7 @@ MEASURES = {
     "holds": holds.measure,
     "projection": projection.measure,
     "latency": latency.measure,
+    "healing": healing.measure,
     "memory": memory.measure,
     "rebuild": rebuild.measure,
     "growth": growth.measure,
