@@ -2,7 +2,18 @@
 
 import sys
 
-from bench import bids, clearing, growth, healing, holds, latency, memory, projection, rebuild
+from bench import (
+    bids,
+    clearing,
+    growth,
+    healing,
+    holds,
+    latency,
+    memory,
+    projection,
+    rebuild,
+    takes,
+)
 from bench.figures import table
 
 MEASURES = {
@@ -15,9 +26,10 @@ MEASURES = {
     "memory": memory.measure,
     "rebuild": rebuild.measure,
     "growth": growth.measure,
+    "takes": takes.measure,
 }
 # They take their minutes: only by name.
-LONG = {"memory", "rebuild", "growth"}
+LONG = {"memory", "rebuild", "growth", "takes"}
 
 
 def main(asked: list[str]) -> None:

@@ -16,8 +16,8 @@ HOLDER, CREDITOR = a_uscc(1), a_uscc(2)
 ACCOUNT = f"enterprise:{HOLDER}:{a_project_code(1)}"
 
 
-async def holder(house: Database) -> None:
-    """One account with one lot, far more than all will pledge."""
+async def holder(house: Database, quantity_minor: int = 10**12) -> None:
+    """One account with one lot; if not said, far more than all will pledge."""
     account = an_account(
         ACCOUNT,
         owner_kind="ENTERPRISE",
@@ -26,7 +26,7 @@ async def holder(house: Database) -> None:
         project_code=a_project_code(1),
     )
     await house.run(lambda s: open_account(s, account))
-    await house.run(lambda s: an_issue(s, 10**12, ACCOUNT, lot=a_lot()))
+    await house.run(lambda s: an_issue(s, quantity_minor, ACCOUNT, lot=a_lot()))
     await house.close()
 
 
