@@ -1,4 +1,4 @@
-.PHONY: help setup check test test-kafka journey lab plants fuzz seeds bench up fmt schemas
+.PHONY: help setup check test test-kafka journey lab plants fuzz seeds mutations bench up fmt schemas
 
 help:  ## what can be typed
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -23,6 +23,9 @@ journey: setup  ## the stories across all services
 
 seeds: setup  ## 10,000 orders of turns on a bad wire, with crashes; a failing one says how to replay it
 	@PYTHONPATH=tests nice -n 10 .venv/bin/python -m seeded 0 10000
+
+mutations: setup  ## 10,400 changes of a file of evidence, each to be found: some minutes
+	@YAOSU_MUTATIONS_TIMES=8 .venv/bin/pytest -q -n 0 --timeout 0 tests/yaosu/test_evidence.py -k "every_change or made_to_fit or whatever_byte"
 
 bench: setup  ## our figures beside a peer's or a floor, in one run
 	@PYTHONPATH=.:tests .venv/bin/python -m bench

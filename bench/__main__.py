@@ -5,6 +5,7 @@ import sys
 from bench import (
     bids,
     clearing,
+    evidence,
     growth,
     healing,
     holds,
@@ -25,11 +26,12 @@ MEASURES = {
     "healing": healing.measure,
     "memory": memory.measure,
     "rebuild": rebuild.measure,
+    "evidence": evidence.measure,
     "growth": growth.measure,
     "takes": takes.measure,
 }
 # They take their minutes: only by name.
-LONG = {"memory", "rebuild", "growth", "takes"}
+LONG = {"memory", "rebuild", "evidence", "growth", "takes"}
 
 
 def main(asked: list[str]) -> None:

@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import random
 import zipfile
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -235,6 +236,8 @@ def cut(body: list[bytes], chance: random.Random) -> list[bytes]:
     return [whole[: chance.randrange(len(whole))]]
 
 
+# 1,300 changes of a file in `./test`; by hand as many times as many.
+TIMES = int(os.environ.get("YAOSU_MUTATIONS_TIMES", "1"))
 MUTATIONS = (edit, delete, insert, swap, truncate, cut)
 
 
@@ -255,7 +258,7 @@ class TestMutations:
     async def test_every_change_of_a_member_is_found(self, evidence: Path, tmp_path: Path) -> None:
         content = read(evidence)
         chance = random.Random(7)
-        for _ in range(300):
+        for _ in range(300 * TIMES):
             what, changed = mutated(content, chance)
             report = check(written(changed, tmp_path, resealed=False))
             assert not report.is_sound, what
@@ -265,7 +268,7 @@ class TestMutations:
     ) -> None:
         content = read(evidence)
         chance = random.Random(11)
-        for _ in range(600):
+        for _ in range(600 * TIMES):
             what, changed = mutated(content, chance)
             if what == "truncate checkpoints.jsonl" or what == "delete checkpoints.jsonl":
                 continue  # an earlier state, told by a checkpoint kept elsewhere: above
@@ -290,7 +293,7 @@ class TestMutations:
         content, whole = read(evidence), evidence.read_bytes()
         chance = random.Random(13)
         file = tmp_path / "changed.zip"
-        for _ in range(400):
+        for _ in range(400 * TIMES):
             at = chance.randrange(len(whole))
             changed = bytes([whole[at] ^ 1 << chance.randrange(8)])
             file.write_bytes(whole[:at] + changed + whole[at + 1 :])
