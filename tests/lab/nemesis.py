@@ -72,6 +72,7 @@ class Nemesis:
         actions: dict[str, Callable[[Act], Awaitable[None]]] = {
             "kill": self._kill,
             "term": self._term,
+            "term-in-outage": self._term_in_outage,
             "pause": self._pause,
             "postgres-immediate": self._postgres_immediate,
             "postgres-freeze": self._postgres_freeze,
@@ -121,8 +122,16 @@ class Nemesis:
             stopped_s = time.monotonic() - began
             longest = self.findings.figures.get("stop_s_max", 0.0)
             self.findings.figures["stop_s_max"] = round(max(longest, stopped_s), 1)
-            if stopped_s > 13.0:
+            if stopped_s > 10.0:
                 self.findings.fault("G13", f"{act.to} took {stopped_s:.1f} s to stop")
+
+    async def _term_in_outage(self, act: Act) -> None:
+        """A part is told to stop while there is no broker at all."""
+        outage = asyncio.create_task(self._broker_down(act))
+        await asyncio.sleep(act.seconds / 4)
+        await self._term(act)
+        self.findings.count("terms_in_outage")
+        await outage
 
     async def _pause(self, act: Act) -> None:
         if self.house.signal(act.to, signal.SIGSTOP):

@@ -108,6 +108,14 @@ def _overload(random: random.Random) -> Iterator[Act]:
         yield Act("bulk", "direct")
 
 
+def _stops(random: random.Random) -> Iterator[Act]:
+    while True:
+        roles = SERVICES.copy()
+        random.shuffle(roles)
+        for number, role in enumerate(roles):
+            yield Act("term", role) if number % 3 else Act("term-in-outage", role, 3.0)
+
+
 def _quiet(random: random.Random) -> Iterator[Act]:
     yield from ()
 
@@ -198,6 +206,10 @@ PLANS = {
         Plan(
             "P8", "three times the load, and clients that cling", 10, _overload, 1.0,
             least={"rush_200": 5000, "clingers": CLINGERS, "bulks": 3},
+        ),
+        Plan(
+            "stops", "parts told to stop, a third of them with no broker", 12, _stops, 0.5,
+            least={"terms": 200, "terms_in_outage": 50},
         ),
         Plan("quiet", "load alone, for plants that need no more", 0.7, _quiet, 1.0),
         Plan("apis", "apis killed, their connections ended", 0.7, _apis, 0.7),
