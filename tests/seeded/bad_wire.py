@@ -103,8 +103,9 @@ class BadWire:
         kinds = (
             # The very next place, continuing the chain, by somebody without the key.
             record_of(next_one, mac_key=bytes(32)),
-            # By the key, in the very next place, but not continuing the chain.
-            record_of(next_one._replace(chain=said["chain"])),
+            # By the key, in the very next place, but not continuing the chain: twice as often, for
+            # it must come before the owner's own.
+            *(record_of(next_one._replace(chain=chain)) for chain in (said["chain"], bytes(32))),
             # The true bytes and MAC, said to stand one place further.
             record_of(true, sequence=str(sequence + 1).encode()),
             # By the key, continuing the chain: what an earlier life of the owner's told.

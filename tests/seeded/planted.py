@@ -83,10 +83,11 @@ class CarelessReader(Reader):
         self, session: Session, reactions: Reactions, events: Sequence[tuple[Placed, bytes]]
     ) -> Taken:
         position = await self._position(session, events[0][0])
-        applied = 0
+        applied, upto = 0, (0, 0)
         for event, mac in sorted(events, key=lambda pair: pair[0].sequence):
             if not self._is_believed(position, event, mac):
                 continue
+            upto = event.epoch, event.sequence
             if self.without != "position" and event.sequence <= position.sequence:
                 continue
             if self.without != "hole" and event.sequence > position.sequence + 1:
@@ -97,7 +98,7 @@ class CarelessReader(Reader):
             position.sequence, position.chain = event.sequence, event.chain
             applied += 1
         await session.flush()
-        return Taken(applied)
+        return Taken(applied, upto=upto)
 
     async def _position(self, session: Session, event: Placed) -> Position:
         is_locked, among = self.without != "lock", [event.partition]

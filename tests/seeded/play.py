@@ -198,7 +198,7 @@ def climate(draw: Random) -> tuple[Odds, Weather]:
         drop=draw.choice((0, 50, 300)),
         double=draw.choice((0, 100, 500)),
         shuffle=draw.choice((0, 200, 800)),
-        forge=draw.choice((0, 200, 800)),
+        forge=draw.choice((0, 400, 1000)),
         fail=draw.choice((0, 20, 200)),
         feed_down=draw.choice((0, 50, 200)),
     )
