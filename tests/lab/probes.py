@@ -173,22 +173,23 @@ class HotFreeze:
             return False
         try:
             await asyncio.sleep(0.01)
-            pid = await asyncio.to_thread(self._idle_in_hot)
-            if pid is None:
+            held = await asyncio.to_thread(self._idle_in_hot)
+            if held is None:
                 return False
             self.findings.count("hot_freezes")
             await asyncio.sleep(1.2)
-            if await asyncio.to_thread(self._idle_in_hot) == pid:
+            if await asyncio.to_thread(self._idle_in_hot) == held:
                 self.findings.fault("G12", f"{name}, frozen, keeps a sale's lock for over 1 s")
             return True
         finally:
             self.house.signal(name, signal.SIGCONT)
 
-    def _idle_in_hot(self) -> int | None:
+    def _idle_in_hot(self) -> tuple[int, datetime] | None:
+        # With its beginning: the other api's next transaction may use the same connection.
         rows = self.house.rows(
             "energy",
-            "SELECT a.pid FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid "
+            "SELECT a.pid, a.xact_start FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid "
             "WHERE a.state = 'idle in transaction' AND l.relation = 'bid_clock'::regclass "
             "AND l.granted ORDER BY a.xact_start LIMIT 1",
         )
-        return int(rows[0][0]) if rows else None
+        return (rows[0][0], rows[0][1]) if rows else None
