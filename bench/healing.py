@@ -8,16 +8,16 @@ import asyncio
 import random
 import time
 from collections.abc import Sequence
+from functools import partial
 from itertools import islice
 
 from bench import expected, town
 from bench.figures import Figure
 from bench.latency import at_quantile
-from bench.projection import TOPIC, Reading
+from bench.projection import LISTENS_AFTER_S, TOPIC, Reading
 from bench.site import Site, done, site
 from marketkit.kafka import Wire, producing
 from marketkit.outbox import PARTITIONS, Placed, tell_all
-from marketkit.signing import unb64
 from marketkit.worker import relay_once, sequence_once
 from yaosu.broker import MockCluster, read_topics
 
@@ -28,7 +28,6 @@ EVERY_S = 0.05
 REST_S = 4.0
 LOST_SHARE = 0.01
 SEED = 7
-LISTENS_AFTER_S = 2
 PATIENCE_S = 30
 
 Place = tuple[int, int]
@@ -77,7 +76,7 @@ async def told(reading: Reading, wire: Leaky) -> None:
     for _ in range(BURSTS):
         for number in range(COMMITS):
             facts = list(islice(tellings, AT_ONCE))
-            await house.run(lambda session: tell_all(session, facts))  # noqa: B023
+            await house.run(partial(tell_all, tellings=facts))
             await sequence_once(house)
             wire.loses_all = number == COMMITS - 1
             await relay_once(house, wire)
@@ -116,7 +115,7 @@ def measure() -> list[Figure]:
     with site() as here:
         cluster = MockCluster(read_topics())
         servers = f"127.0.0.1:{cluster.port}"
-        mac_key = unb64((here.keys.of("gateway") / "mac.key").read_text("ascii").strip())
+        mac_key = here.mac_key()
         reading = Reading(here, servers, here.database("energy_trade"))
         reading.until(0)
         time.sleep(LISTENS_AFTER_S)

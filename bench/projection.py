@@ -21,7 +21,6 @@ from bench.figures import Figure
 from bench.site import Site, site
 from kafka_node import KafkaNode
 from marketkit.outbox import PARTITIONS, Placed
-from marketkit.signing import unb64
 from yaosu.broker import read_topics
 
 EVENTS = 20_000
@@ -84,7 +83,7 @@ class Reading:
 def read(here: Site, node: KafkaNode, count: int) -> tuple[Reading, float]:
     """Let a reader that waits have so many events at once; how many it applied a second."""
     reading = Reading(here, node.servers, here.database("energy_trade"))
-    mac_key = unb64((here.keys.of("gateway") / "mac.key").read_text("ascii").strip())
+    mac_key = here.mac_key()
     log = town.Log(reading.owner)
     told = [log.placed(telling) for telling in town.tellings(count)]
     reading.events = [event for _, event in told]

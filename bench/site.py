@@ -21,6 +21,7 @@ from marketkit import migrations
 from marketkit.codes import CITY
 from marketkit.db import Database
 from marketkit.identity import Verifier, mint
+from marketkit.signing import unb64
 from yaosu.keys import PEOPLE_ISSUER, Keys, make_keys
 from yaosu.postgres import Postgres
 from yaosu.processes import launched
@@ -64,6 +65,10 @@ class Site:
 
     def verifier(self, package: str) -> Verifier:
         return Verifier.read(self.keys.of(package) / "trust.json")
+
+    def mac_key(self) -> bytes:
+        """What owner and reader share on the wire."""
+        return unb64((self.keys.of("gateway") / "mac.key").read_text("ascii").strip())
 
     def token(self, role: str, sub: str, **claims: Any) -> str:
         said = {"sub": sub, "roles": [role], "region_code": CITY} | claims

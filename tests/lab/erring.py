@@ -7,9 +7,8 @@ import argparse
 import asyncio
 import contextlib
 import ctypes
-import sys
 
-from yaosu.broker import Door, MockCluster, read_topics
+from yaosu.broker import Door, MockCluster, orders, read_topics
 
 REQUESTS = {"produce": 0, "fetch": 1, "offsets": 2, "metadata": 3}
 # Unknown topic, leader missing or another, time is out, coordinators, too few replicas, …
@@ -33,25 +32,13 @@ class Erring(MockCluster):
 async def serve(port: int) -> None:
     """Be a broker at `port` until standard input ends."""
     cluster = Erring(read_topics())
-    door = Door(cluster)
-    await door.up(port)
-    print(f"127.0.0.1:{door.port}", flush=True)
-    orders = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(orders), sys.stdin
-    )
-    while order := (await orders.readline()).decode().split():
-        match order:
-            case ["down"]:
-                await door.down()
-            case ["up"]:
-                await door.up()
-            case ["wipe"]:
-                cluster.wipe()
-                door.drop()
+    door = await Door.opened(cluster, port)
+    async for order in orders():
+        match order.split():
             case ["err", kind, code, count]:
                 cluster.err(kind, int(code), int(count))
-        print("ok", flush=True)
+            case _:
+                await door.obey(order)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -47,6 +48,10 @@ async def a_producer(broker: Embedded) -> AsyncIterator[AIOKafkaProducer]:
         await producer.stop()
 
 
+def has_listened(findings: Findings, times: int) -> bool:
+    return bool(findings.figures.get("wire_listens", 0) >= times)
+
+
 async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
         while not holds():
@@ -61,12 +66,12 @@ async def test_the_listener_outlives_its_broker(tmp_path: Path) -> None:
         listening = asyncio.create_task(listener.forever())
         try:
             for times in range(1, KILLS + 1):
-                await until(lambda: findings.figures.get("wire_listens", 0) >= times)  # noqa: B023
+                await until(partial(has_listened, findings, times))
                 # While a fetch is under way.
                 await asyncio.sleep(0.7)
                 listener.doubt()
                 assert await broker.kill(Random(times))
-            await until(lambda: findings.figures["wire_listens"] > KILLS)
+            await until(partial(has_listened, findings, KILLS + 1))
             assert not listening.done()
         finally:
             await end([listening])

@@ -9,8 +9,9 @@ import asyncio
 import contextlib
 import ctypes
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import confluent_kafka
 import yaml
@@ -99,6 +100,24 @@ class Door:
         self._visitors: set[asyncio.StreamWriter] = set()
         self.port = 0
 
+    @classmethod
+    async def opened(cls, cluster: MockCluster, port: int) -> Self:
+        """A door that is up and has said where."""
+        door = cls(cluster)
+        await door.up(port)
+        print(f"127.0.0.1:{door.port}", flush=True)
+        return door
+
+    async def obey(self, order: str) -> None:
+        """Carry out `down`, `up` or `wipe`."""
+        if order == "down":
+            await self.down()
+        elif order == "up":
+            await self.up()
+        elif order == "wipe":
+            self._cluster.wipe()
+            self.drop()
+
     async def up(self, port: int = 0) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", port or self.port)
         self.port = self._server.sockets[0].getsockname()[1]
@@ -132,25 +151,22 @@ async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     writer.transport.abort()
 
 
+async def orders() -> AsyncIterator[str]:
+    """What standard input says, line by line; each is answered once it was carried out."""
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
+    while order := (await reader.readline()).decode().strip():
+        yield order
+        print("ok", flush=True)
+
+
 async def serve(port: int, topics: Topics) -> None:
     """Be a broker at `port` (0: any) until standard input ends."""
-    cluster = MockCluster(topics)
-    door = Door(cluster)
-    await door.up(port)
-    print(f"127.0.0.1:{door.port}", flush=True)
-    orders = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(orders), sys.stdin
-    )
-    while order := (await orders.readline()).strip():
-        if order == b"down":
-            await door.down()
-        elif order == b"up":
-            await door.up()
-        elif order == b"wipe":
-            cluster.wipe()
-            door.drop()
-        print("ok", flush=True)
+    door = await Door.opened(MockCluster(topics), port)
+    async for order in orders():
+        await door.obey(order)
 
 
 def main() -> None:
