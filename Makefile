@@ -22,7 +22,7 @@ journey: setup  ## the stories across all services
 	@.venv/bin/pytest tests/journeys -m "not kafka"
 
 seeds: setup  ## 10,000 orders of turns on a bad wire, with crashes; a failing one says how to replay it
-	@PYTHONPATH=tests nice -n 10 .venv/bin/python -m seeded 0 10000
+	@seq 0 500 9500 | PYTHONPATH=tests nice -n 10 xargs -P "$$(nproc)" -I FIRST .venv/bin/python -m seeded FIRST 500
 
 mutations: setup  ## 10,400 changes of a file of evidence, each to be found: some minutes
 	@YAOSU_MUTATIONS_TIMES=8 .venv/bin/pytest -q -n 0 --timeout 0 tests/yaosu/test_evidence.py -k "every_change or made_to_fit or whatever_byte"

@@ -190,8 +190,8 @@ SET_NOT_LOCAL = (
 FLOAT_AMOUNTS = (
     Edit(
         "saleroom.clearing",
-        "half_up(price * quantity_minor, scale)",
-        "int(price * (quantity_minor / scale) + 0.5)",
+        "half_up(price_fen * q, scale)",
+        "int(price_fen * (q / scale) + 0.5)",
     ),
 )
 

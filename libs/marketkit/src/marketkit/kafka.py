@@ -23,6 +23,8 @@ SEND_TIMEOUT_S = 5.0
 STOP_TIMEOUT_S = 2.0
 RECORD_BYTES_MAX = 1024 * 1024
 FETCH_BYTES_MAX = 4 * 1024 * 1024
+# A broker tells at once what came; librdkafka's mock answers when this has passed, and not before.
+FETCH_WAIT_MS = 15
 
 # Too large for us or, by its answer, for this broker: sent again it would be refused again.
 UNSENDABLE = (MessageSizeTooLargeError, RecordListTooLargeError)
@@ -151,7 +153,7 @@ async def listening(servers: str, topics: Sequence[str]) -> AsyncIterator[Listen
         # Little, so that each has its turn soon; a larger batch comes whole all the same.
         max_partition_fetch_bytes=256 * 1024,
         request_timeout_ms=3000,
-        fetch_max_wait_ms=100,
+        fetch_max_wait_ms=FETCH_WAIT_MS,
         security_protocol="PLAINTEXT",
     )
     try:

@@ -4,7 +4,7 @@ Pure integers: no clock, no database, no network, no randomness but the seed tha
 """
 
 import gc
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -171,20 +171,30 @@ def _no_sale(terms: Terms, outcome: Outcome, rejected: tuple[Rejected, ...]) -> 
 
 
 def _admit(terms: Terms, bids: Sequence[Bid]) -> tuple[_Admitted, tuple[Rejected, ...]]:
-    codes: dict[str, RejectionCode] = {}
     floor_fen, lot_minor = terms.floor_fen, terms.lot_minor
     eligible = [b for b in bids if b.price_fen >= floor_fen and not b.quantity_minor % lot_minor]
-    if len(eligible) < len(bids):
-        codes = {b.bid_id: "OFF_LOT" for b in bids if b.quantity_minor % lot_minor}
-        codes |= {b.bid_id: "BELOW_FLOOR" for b in bids if b.price_fen < floor_fen}
-    left_minor = _exceeded(terms, eligible)
-    admitted = _Admitted(_by_time(eligible), {})
-    if left_minor:
-        admitted = _cut(admitted.bids, left_minor, codes)
-    if not codes:
-        return admitted, ()
-    rejected = [bid.bid_id for bid in bids if bid.bid_id in codes]
-    return admitted, tuple(map(Rejected, rejected, map(codes.__getitem__, rejected)))
+    cut_minor: dict[str, int] = {}
+    over: set[str] = set()
+    if left_minor := _exceeded(terms, eligible):
+        # Of these alone, before all are put in order: few bidders ask for too much.
+        limited = [bid for bid in eligible if bid.bidder in left_minor]
+        cut_minor, over = _cut(_by_time(limited), left_minor)
+        eligible = [bid for bid in eligible if bid.bid_id not in over]
+    admitted = _Admitted(_by_time(eligible), cut_minor)
+    return admitted, _rejected(terms, bids, over) if len(eligible) < len(bids) else ()
+
+
+def _rejected(terms: Terms, bids: Iterable[Bid], over: Set[str]) -> tuple[Rejected, ...]:
+    floor_fen, lot_minor = terms.floor_fen, terms.lot_minor
+    rejected: list[Rejected] = []
+    for bid in bids:
+        if bid.price_fen < floor_fen:
+            rejected.append(Rejected(bid.bid_id, "BELOW_FLOOR"))
+        elif bid.quantity_minor % lot_minor:
+            rejected.append(Rejected(bid.bid_id, "OFF_LOT"))
+        elif bid.bid_id in over:
+            rejected.append(Rejected(bid.bid_id, "OVER_BID_LIMIT"))
+    return tuple(rejected)
 
 
 def _exceeded(terms: Terms, bids: Iterable[Bid]) -> dict[str, int]:
@@ -194,7 +204,10 @@ def _exceeded(terms: Terms, bids: Iterable[Bid]) -> dict[str, int]:
     wanted_minor: dict[str, int] = {}
     for bid in bids:
         bidder = bid.bidder
-        wanted_minor[bidder] = wanted_minor.get(bidder, 0) + bid.quantity_minor
+        if bidder in wanted_minor:
+            wanted_minor[bidder] += bid.quantity_minor
+        else:
+            wanted_minor[bidder] = bid.quantity_minor
     common = terms.limit_minor("")  # of all who have none of their own
     own = {bidder: terms.limit_minor(bidder) for bidder in terms.limits_minor}
     return {
@@ -204,27 +217,22 @@ def _exceeded(terms: Terms, bids: Iterable[Bid]) -> dict[str, int]:
     }
 
 
-def _cut(
-    by_time: Iterable[Bid], left_minor: dict[str, int], codes: dict[str, RejectionCode]
-) -> _Admitted:
+def _cut(by_time: Iterable[Bid], left_minor: dict[str, int]) -> tuple[dict[str, int], set[str]]:
+    """By their ids, what is left of bids that limits cut, and those of which nothing is."""
     # The lowest price goes first, then the latest bid: what is kept is served in the order of time.
-    kept: list[Bid] = []
     cut_minor: dict[str, int] = {}
+    over: set[str] = set()
     for bid in by_time:
-        left = left_minor.get(bid.bidder)
-        if left is None:
-            kept.append(bid)
-        elif bid.quantity_minor <= left:
+        left = left_minor[bid.bidder]
+        if bid.quantity_minor <= left:
             left_minor[bid.bidder] = left - bid.quantity_minor
-            kept.append(bid)
+            continue
+        left_minor[bid.bidder] = 0
+        if left >= (bid.min_accept_minor or 1):
+            cut_minor[bid.bid_id] = left
         else:
-            left_minor[bid.bidder] = 0
-            if left >= (bid.min_accept_minor or 1):
-                cut_minor[bid.bid_id] = left
-                kept.append(bid)
-            else:
-                codes[bid.bid_id] = "OVER_BID_LIMIT"
-    return _Admitted(kept, cut_minor)
+            over.add(bid.bid_id)
+    return cut_minor, over
 
 
 def _by_time(bids: Iterable[Bid]) -> list[Bid]:
@@ -309,15 +317,15 @@ def _award(terms: Terms, served: _Served) -> tuple[list[Award], int | None]:
     scale = terms.unit.scale
     bids = [*served.filled, *(bid for bid, _ in won)]
     quantities_minor = [*served.filled_minor, *(quantity_minor for _, quantity_minor in won)]
-    prices_fen = [bid.price_fen if price_fen is None else price_fen for bid in bids]
-    # At one price there are few quantities, and so few amounts.
-    pairs = list(zip(prices_fen, quantities_minor, strict=True))
-    amounts_fen = {
-        (price, quantity_minor): half_up(price * quantity_minor, scale)
-        for price, quantity_minor in set(pairs)
-    }
+    if price_fen is None:
+        prices_fen = [bid.price_fen for bid in bids]
+        amounts = [half_up(p * q, scale) for p, q in zip(prices_fen, quantities_minor, strict=True)]
+    else:
+        # At one price there are few quantities, and so few amounts.
+        prices_fen = [price_fen] * len(bids)
+        by_quantity = {q: half_up(price_fen * q, scale) for q in set(quantities_minor)}
+        amounts = list(map(by_quantity.__getitem__, quantities_minor))
     ids = [bid.bid_id for bid in bids]
-    amounts = map(amounts_fen.__getitem__, pairs)
     columns = zip(ids, quantities_minor, prices_fen, amounts, strict=True)
     # As `Award(*column)` each, in half the time.
     return list(map(tuple.__new__, repeat(Award), columns)), price_fen
