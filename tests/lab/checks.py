@@ -21,6 +21,7 @@ from lab.findings import Findings
 from lab.history import Call, History
 from lab.house import SOURCES, LabHouse
 from lab.pledges import judge_pledges
+from lab.tellings import judge_tellings
 from marketkit.movements import Leg, Movement, fold
 from yaosu.evidence.check import check
 from yaosu.evidence.collect import Asker, CannotExport, export
@@ -154,6 +155,7 @@ class Judge:
         self._refusals_left_nothing()
         judge_pledges(self.house, self._calls(), self.findings)
         judge_coal(self.house, self._calls(), list(self.events()), self.findings)
+        judge_tellings(self._calls(), self.events(), self.findings)
         self._closings()
         self._durable()
         for mismatch in self.history.mismatches:

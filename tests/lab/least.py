@@ -20,6 +20,7 @@ LOOKED = (
     "events",
     "isolation_probes",
     "samples",
+    "tellings_judged",
     "verified_events",
     "verified_results",
     "wire_records",
