@@ -25,7 +25,7 @@ seeds: setup  ## 10,000 orders of turns on a bad wire, with crashes; a failing o
 	@seq 0 500 9500 | PYTHONPATH=tests nice -n 10 xargs -P "$$(nproc)" -I FIRST .venv/bin/python -m seeded FIRST 500
 
 mutations: setup  ## 10,400 changes of a file of evidence, each to be found: some minutes
-	@YAOSU_MUTATIONS_TIMES=8 .venv/bin/pytest -q -n 0 --timeout 0 tests/yaosu/test_evidence.py -k "every_change or made_to_fit or whatever_byte"
+	@YAOSU_MUTATIONS_TIMES=8 .venv/bin/pytest -q -n 0 --timeout 0 tests/yaosu/test_evidence_changes.py -k "every_change or made_to_fit or whatever_byte"
 
 bench: setup  ## our figures beside a peer's or a floor, in one run
 	@PYTHONPATH=.:tests .venv/bin/python -m bench

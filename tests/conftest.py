@@ -3,11 +3,14 @@ import structlog
 import machines
 from brokers import broker, embedded_broker, kafka_node, kafka_servers
 from databases import energy_house, gateway_house, gateway_toy, kit_house, migrated, pg_server, toy
+from evidence_files import evidence
+from toys import readers
 
 __all__ = [
     "broker",
     "embedded_broker",
     "energy_house",
+    "evidence",
     "gateway_house",
     "gateway_toy",
     "kafka_node",
@@ -16,6 +19,7 @@ __all__ = [
     "machines",
     "migrated",
     "pg_server",
+    "readers",
     "toy",
 ]
 

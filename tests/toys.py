@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import httpx
+import pytest
 
 from builders import MAC_KEY, Trust
 from databases import rows
@@ -63,6 +64,11 @@ async def sequence_all(house: Database) -> int:
     while moved := await sequence_once(house):
         total += moved
     return total
+
+
+async def tell_many(house: Database, first: int = 0, count: int = 60, keys: int = 12) -> None:
+    facts = [(f"key-{n % keys}", Noted(number=n)) for n in range(first, first + count)]
+    await tell_facts(house, *facts)
 
 
 async def log_of(house: Database) -> dict[int, list[Placed]]:
@@ -217,3 +223,8 @@ class Readers:
         """Whether all that was told is applied or parked."""
         heads = {n: len(events) for n, events in (await log_of(self.owner)).items() if events}
         return await self.positions() == heads
+
+
+@pytest.fixture
+def readers(kit_house: Database, gateway_house: Database) -> Readers:
+    return Readers(kit_house, gateway_house)
