@@ -22,6 +22,7 @@ class Plan:
     Args:
         takes: Turns of takes of quota beside each round of sales.
         writes: No sales and no faults, but so many commands, each followed by system calls.
+        freezes: No sales: services are frozen whole for half of the minutes each.
         least: What a run of its whole length must have done, or it shows nothing.
         roles: The processes of the house.
     """
@@ -37,6 +38,7 @@ class Plan:
     takes: int = 2
     bidders: int = 4
     writes: int = 0
+    freezes: bool = False
     least: Mapping[str, int] = field(default_factory=dict)
     roles: tuple[str, ...] = tuple(ROLES)
 
@@ -227,6 +229,10 @@ PLANS = {
         Plan(
             "fsync", "each answer followed to the disk by system calls", 1.0, _quiet, 1.0,
             writes=1000, roles=("energy-api-1", "energy-api-2"),
+        ),
+        Plan(
+            "frozen", "energy-trade frozen whole, then the gateway's workers", 2.0, _quiet, 1.0,
+            freezes=True,
         ),
         Plan(
             "followed", "a hundred answers followed to the disk, for plants", 1.0, _quiet, 1.0,

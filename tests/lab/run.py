@@ -15,6 +15,7 @@ from lab.clocks import Clocks, each_jumps, jumping, library
 from lab.crowd import Crowd
 from lab.durable import followed
 from lab.findings import Findings
+from lab.frozen import FROZEN, frozen
 from lab.history import Broken, History
 from lab.house import LabHouse
 from lab.least import LAB, judge_enough, watched_on
@@ -77,6 +78,8 @@ class Lab:
                 self.say(f"house ready in {time.monotonic() - began:.1f} s")
                 if self.asked.plan.writes:
                     await self._followed(house, history)
+                elif self.asked.plan.freezes:
+                    await self._frozen(house, history)
                 else:
                     await self._live(house, history, clocks)
         except CannotStart as why:
@@ -105,6 +108,10 @@ class Lab:
             missing = await followed(crowd, writes, self.directory / "trace", self.findings)
         if missing:
             self.say(f"SKIPPED: no answer is followed to the disk: {missing}")
+
+    async def _frozen(self, house: LabHouse, history: History) -> None:
+        async with Crowd(house, history, random.Random(self.asked.seed)) as crowd:
+            await frozen(crowd, self.asked.minutes * 60 / len(FROZEN), self.findings)
 
     async def _live(self, house: LabHouse, history: History, clocks: Clocks | None) -> None:
         seed = self.asked.seed

@@ -43,6 +43,14 @@ def test_the_house_keeps_its_promises_while_each_part_dies(tmp_path: Path) -> No
     assert figures["unknown_at_end"] == 0
 
 
+def test_the_board_is_served_while_a_service_is_frozen_whole(tmp_path: Path) -> None:
+    asked = Asked(PLANS["frozen"], seed=1, minutes=0.4)
+    report = asyncio.run(Lab(asked, tmp_path, print).run())
+    assert report["faults"] == {}, report["replay"]
+    assert report["figures"]["frozen"] == 7
+    assert report["figures"]["board_reads"] > 50
+
+
 def test_a_planted_fault_turns_a_run_red(tmp_path: Path) -> None:
     found = asyncio.run(caught("no-heads-lock", 1, tmp_path, print))
     assert found["is_caught"], found
