@@ -11,6 +11,7 @@ from bench import (
     holds,
     latency,
     memory,
+    overload,
     projection,
     rebuild,
     takes,
@@ -29,9 +30,10 @@ MEASURES = {
     "evidence": evidence.measure,
     "growth": growth.measure,
     "takes": takes.measure,
+    "overload": overload.measure,
 }
 # They take their minutes: only by name.
-LONG = {"memory", "rebuild", "evidence", "growth", "takes"}
+LONG = {"memory", "rebuild", "evidence", "growth", "takes", "overload"}
 
 
 def main(asked: list[str]) -> None:
