@@ -4,6 +4,7 @@ Schemathesis makes them and judges the answers; here stands who sends them, and 
 mixed in so that they go deep. A new route is attacked by being registered.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,10 +19,10 @@ from schemathesis.engine import events, from_schema
 from schemathesis.hooks import GLOBAL_HOOK_DISPATCHER
 
 from builders import COUNTY, OTHER_COUNTY, Trust, a_project_code, a_uscc
-from marketkit.codes import COUNTIES
+from marketkit.codes import CITY, COUNTIES
 from marketkit.db import new_id
 from marketkit.description import KEY
-from marketkit.signing import b64
+from marketkit.signing import b64, unb64
 
 Bodies = Mapping[str, Sequence[Any]]
 WORDS = st.text(
@@ -40,6 +41,8 @@ UNREAD = {
     "INPUT_INVALID", "UNREADABLE", "QUERY_AMBIGUOUS", "BODY_TOO_LARGE", "MEDIA_TYPE_UNSUPPORTED",
     "IDEMPOTENCY_KEY_MISSING",
 }  # fmt: skip
+# Whose own a row is: the role, the claim and field that say so, and what all of that role may see.
+OWNED = (("county_officer", "region_code", {"", CITY}), ("enterprise", "uscc", {""}))
 SAID_MAX = 600
 
 
@@ -128,6 +131,40 @@ def good_data_is_understood(context: Any, response: Any, case: Any) -> None:
     is_unread = response.status_code != 422 and said.get("code") in UNREAD
     if is_unread or (blamed and not _has_fraction(case.body)):
         raise AssertionError(f"good data misunderstood: {said['code']} {blamed}")
+
+
+@schemathesis.check
+def nobody_sees_anothers_rows(context: Any, response: Any, case: Any) -> None:
+    """Whatever says whose it is, is the caller's own, unless it is there for anyone."""
+    is_public = "anyone" in case.operation.definition.raw["x-roles"]
+    if is_public or response.status_code >= 300 or not _is_json(response):
+        return
+    claims = _claims(response.request.headers.get("Authorization", ""))
+    for role, name, common in OWNED:
+        if role in claims.get("roles", ()):
+            foreign = {*_values(response.json(), name)} - {claims[name], *common}
+            assert not foreign, f"{role} of {claims[name]} sees {sorted(foreign)[:3]}"
+
+
+def _claims(authorization: str) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(unb64(authorization.split(".")[1]))
+    except (LookupError, ValueError):
+        return {}  # none of ours; that it was let in is another check's fault
+    return found
+
+
+def _is_json(response: Any) -> bool:
+    return "json" in str(response.headers.get("content-type", ""))
+
+
+def _values(said: Any, name: str) -> Iterator[str]:
+    """The values under this name, at whatever depth."""
+    inner = said.values() if isinstance(said, dict) else said if isinstance(said, list) else ()
+    if isinstance(said, dict) and isinstance(said.get(name), str):
+        yield said[name]
+    for one in inner:
+        yield from _values(one, name)
 
 
 def _has_fraction(value: Any) -> bool:

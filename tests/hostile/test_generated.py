@@ -147,6 +147,10 @@ def faulty() -> APIRouter:
     async def open_door() -> dict[str, str]:
         return {}
 
+    @router.get("/v1/foreign", **open_to("county_officer") | {"dependencies": []})
+    async def foreign() -> Response:
+        return Response(b'{"rows":[{"region_code":"370523"}]}', media_type="application/json")
+
     @router.post("/v1/misunderstanding", **anyone)
     async def misunderstand(form: ThingIn) -> Response:
         return Response(
@@ -182,5 +186,6 @@ def test_each_kind_of_fault_is_found(migrated: Callable[[Package], Migrated]) ->
         "GET /v1/undeclared: Undocumented status code",
         "GET /v1/untrue: Response violates schema",
         "GET /v1/open: API accepts requests without authentication",
+        "GET /v1/foreign: Custom check failed: `nobody_sees_anothers_rows`",
         "POST /v1/misunderstanding: Custom check failed: `good_data_is_understood`",
     }
