@@ -14,6 +14,7 @@ from bench import (
     overload,
     projection,
     rebuild,
+    retries,
     takes,
 )
 from bench.figures import table
@@ -30,10 +31,11 @@ MEASURES = {
     "evidence": evidence.measure,
     "growth": growth.measure,
     "takes": takes.measure,
+    "retries": retries.measure,
     "overload": overload.measure,
 }
 # They take their minutes: only by name.
-LONG = {"memory", "rebuild", "evidence", "growth", "takes", "overload"}
+LONG = {"memory", "rebuild", "evidence", "growth", "takes", "retries", "overload"}
 
 
 def main(asked: list[str]) -> None:

@@ -63,9 +63,9 @@ def measure(here: Site, url: str, hot: Hot) -> list[Figure]:
     return _figures(hot.work, rounds, _pgbench_tps(here))
 
 
-def posted(port: int, path: str, body: Mapping[str, Any], token: str) -> bytes:
-    """One command with a key of its own."""
-    headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": new_id()}
+def posted(port: int, path: str, body: Mapping[str, Any], token: str, key: str = "") -> bytes:
+    """One command, with a key of its own if none is said."""
+    headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": key or new_id()}
     return load.request("POST", path, port, body, headers)
 
 
