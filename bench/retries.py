@@ -119,8 +119,8 @@ def measure(takes: int = TAKES) -> list[Figure]:
         Figure(
             f"{takes:,} takes, each sent 1 to {TIMES_MAX} times at once to two processes",
             f"{stands[0]:,} took effect",
-            f"{sent.count:,} sent, {sent.cut:,} of them on lines then cut, {sent.again:,} told to come "
-            f"again, {sent.count / seconds:,.0f}/s",
+            f"{sent.count:,} sent, {sent.cut:,} on lines then cut, {sent.again:,} put off, "
+            f"{sent.count / seconds:,.0f}/s",
             f"{alike:,} answered the same bytes each time",
             "each once, all alike",
             (stands[0], stands[1], alike, taken) == (takes, takes * 1_000, takes, takes),
