@@ -64,6 +64,13 @@ def run(port: int, requests: Sequence[Sequence[bytes]], directory: Path) -> Load
     return Load(statuses=statuses, **said)
 
 
+async def answer(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
+    """The next answer of a connection: its head, and its body of as many bytes as that says."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    at = head.lower().find(b"content-length:")
+    return head, await reader.readexactly(int(head[at + 15 : head.index(b"\r", at)]))
+
+
 async def _client(port: int, requests: Sequence[bytes], latencies: list[float]) -> Counter[int]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     statuses: Counter[int] = Counter()
@@ -71,10 +78,7 @@ async def _client(port: int, requests: Sequence[bytes], latencies: list[float]) 
         began = time.perf_counter()
         while True:
             writer.write(one)
-            head = await reader.readuntil(b"\r\n\r\n")
-            at = head.lower().find(b"content-length:")
-            length = int(head[at + 15 : head.index(b"\r", at)])
-            await reader.readexactly(length)
+            head, _ = await answer(reader)
             status = int(head[9:12])
             if status not in AGAIN:
                 break

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from bench import holds, hot, town
+from bench import holds, hot, load, town
 from bench.figures import Figure
 from bench.site import Site, done, site
 
@@ -31,7 +31,7 @@ STANDS = b"SELECT (SELECT count(*) FROM pledge), (SELECT sum(held) FROM balance)
 class Sent:
     """What is sent to whom, and what came of it."""
 
-    answers: dict[int, set[bytes]] = field(default_factory=lambda: defaultdict(set))
+    answers: dict[int, set[tuple[int, bytes]]] = field(default_factory=lambda: defaultdict(set))
     count: int = 0
     cut: int = 0
     again: int = 0
@@ -60,22 +60,16 @@ class Line:
                 writer.transport.abort()
                 self.sent.cut += 1
             else:
-                self._note(number, await _answer(reader), (number, port, request))
+                self._note((number, port, request), *await load.answer(reader))
             self.queue.task_done()
 
-    def _note(self, number: int, answer: bytes, order: Order) -> None:
-        status = answer[9:12]
-        if status in {b"429", b"503"} or (status == b"409" and IN_FLIGHT in answer):
+    def _note(self, order: Order, head: bytes, body: bytes) -> None:
+        status = int(head[9:12])
+        if status in load.AGAIN or (status == 409 and IN_FLIGHT in body):
             self.sent.again += 1
             self.queue.put_nowait(order)
         else:
-            self.sent.answers[number].add(status + answer.partition(b"\r\n\r\n")[2])
-
-
-async def _answer(reader: asyncio.StreamReader) -> bytes:
-    head = await reader.readuntil(b"\r\n\r\n")
-    at = head.lower().find(b"content-length:")
-    return head + await reader.readexactly(int(head[at + 15 : head.index(b"\r", at)]))
+            self.sent.answers[order[0]].add((status, body))
 
 
 async def send_all(requests: Sequence[Sequence[bytes]], ports: Sequence[int]) -> Sent:
@@ -113,7 +107,7 @@ def measure(takes: int = TAKES) -> list[Figure]:
         with town.superuser(url) as connection:
             stands = connection.execute(STANDS).fetchone()
     alike = sum(len(answers) == 1 for answers in sent.answers.values())
-    taken = sum(b"201" in {one[:3] for one in answers} for answers in sent.answers.values())
+    taken = sum({status for status, _ in answers} == {201} for answers in sent.answers.values())
     assert stands is not None
     return [
         Figure(
