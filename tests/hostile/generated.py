@@ -15,6 +15,7 @@ from typing import Any
 
 import schemathesis
 from hypothesis import strategies as st
+from schemathesis.core import NotSet
 from schemathesis.engine import events, from_schema
 from schemathesis.hooks import GLOBAL_HOOK_DISPATCHER
 
@@ -112,7 +113,9 @@ class Mixture:
 
 def lot(case: Any, name: str = "") -> int:
     """A number that hangs on the case and nothing else."""
-    said = repr((case.path_parameters, case.query, case.body, name))
+    # Of no body the repr is an address in memory.
+    body = None if isinstance(case.body, NotSet) else case.body
+    said = repr((case.path_parameters, case.query, body, name))
     return int.from_bytes(sha256(said.encode("utf-8", "surrogatepass")).digest()[:4], "big")
 
 
