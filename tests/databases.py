@@ -69,6 +69,18 @@ def superuser(server: URL, database: str) -> psycopg.Connection:
     return psycopg.connect(url, autocommit=True, options="-c lock_timeout=5s")
 
 
+def _seeding(connection: psycopg.Connection, table: str) -> str:
+    """The statement that puts a table's rows of now into it again; empty if it has none."""
+    rows = connection.execute(f"SELECT json_agg(t)::text FROM {table} t".encode()).fetchone()
+    if rows is None or rows[0] is None:
+        return ""
+    said = sql.Literal(rows[0]).as_string(connection)
+    return (
+        f"INSERT INTO {table} OVERRIDING SYSTEM VALUE "
+        f"SELECT * FROM json_populate_recordset(NULL::{table}, {said})"
+    )
+
+
 @dataclass
 class Migrated:
     """One package's database, with its rows as the migrations left them."""
@@ -76,7 +88,8 @@ class Migrated:
     package: Package
     server: URL
     name: str
-    seeds: dict[str, str] = field(default_factory=dict)
+    # What brings its rows back.
+    undoing: list[str] = field(default_factory=list)
 
     @property
     def owner_url(self) -> str:
@@ -93,22 +106,15 @@ class Migrated:
         create_database(self.server, self.name)
         migrations.upgrade(self.package.name, self.owner_url, self.package.libraries)
         with self.superuser() as connection:
-            for (table,) in connection.execute(_TABLES.encode()).fetchall():
-                rows = connection.execute(f"SELECT json_agg(t)::text FROM {table} t".encode())
-                self.seeds[table] = (rows.fetchone() or (None,))[0] or "[]"
+            tables = [table for (table,) in connection.execute(_TABLES.encode()).fetchall()]
+            steps = [f"DELETE FROM {table}" for table in tables]
+            steps += [step for table in tables if (step := _seeding(connection, table))]
+        self.undoing = ["SET LOCAL session_replication_role = replica", *steps]
 
     def reset(self) -> None:
-        """Bring every table back to what the migrations left; of others take the rows away."""
+        """Bring every table back to what the migrations left, by one round trip."""
         with self.superuser() as connection, connection.transaction():
-            connection.execute("SET LOCAL session_replication_role = replica")
-            for (table,) in connection.execute(_TABLES.encode()).fetchall():
-                connection.execute(f"DELETE FROM {table}".encode())
-                if (seed := self.seeds.get(table, "[]")) != "[]":
-                    restore = (
-                        f"INSERT INTO {table} OVERRIDING SYSTEM VALUE "
-                        f"SELECT * FROM json_populate_recordset(NULL::{table}, %s)"
-                    )
-                    connection.execute(restore.encode(), [seed])
+            connection.execute(";".join(self.undoing).encode())
 
     def database(self, pool_size: int = 10) -> Database:
         """The application's own end: its role, a fresh key."""
