@@ -1,8 +1,10 @@
 """Prices that nobody may know yet, sought wherever the house writes; found once they are known."""
 
 import asyncio
+import os
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import httpx
 import psycopg
@@ -55,7 +57,7 @@ class Canaries:
 
     def _in_files(self, secret: Set[str]) -> list[tuple[str, str]]:
         found = []
-        for file in self.house.directory.rglob("*"):
+        for file in files_under(self.house.directory):
             if "keys" in file.parts or not file.is_file():
                 continue
             try:
@@ -108,3 +110,9 @@ class Canaries:
         return [
             (f"answer {kind}", hit) for kind, body in answers for hit in canaries_in(body, secret)
         ]
+
+
+def files_under(directory: Path) -> Iterator[Path]:
+    """Every file that is there; a folder wiped while we look has none, as a broker's may be."""
+    for folder, _, names in os.walk(directory):
+        yield from (Path(folder, name) for name in names)
