@@ -42,6 +42,7 @@ POISONED = (
     "WHEN (NEW.state = 'CLOSED' AND OLD.state <> 'CLOSED') EXECUTE FUNCTION public.lab_poison()",
 )
 HEALED = ("DROP TRIGGER IF EXISTS lab_poison ON projection.board_sale",)
+TOXIC_S_MAX = 10.0
 
 
 @dataclass
@@ -179,7 +180,11 @@ class Nemesis:
         harmed = edge.harmed
         edge.toxics[:] = [TOXICS[name] for name in names.split("+")]
         edge.cut()
+        began_s = time.monotonic()
         await asyncio.sleep(act.seconds)
+        # On a quiet edge few connections are made, and a toxic meets only some of them.
+        while edge.harmed == harmed and time.monotonic() - began_s < TOXIC_S_MAX:
+            await asyncio.sleep(0.1)
         edge.toxics.clear()
         edge.cut()
         if edge.harmed > harmed:
