@@ -85,24 +85,22 @@ POSITION_FIRST = (
     ),
     Edit(
         "marketkit.reader",
-        """            return await self.house.run(
-                lambda session: take_in(session, self.reactions, events, self.mac_key), "worker"
-            )
+        """                return await self._apply(events)
 """,
-        """            later: list[Placed] = []
+        """                later: list[Placed] = []
 
-            async def first(session: Session) -> dict[int, Taken]:
-                taken = await take_in(session, self.reactions, events, self.mac_key)
-                later.extend(session.info.get("taken", []))
+                async def first(session: Session) -> dict[int, Taken]:
+                    taken = await take_in(session, self.reactions, events, self.mac_key)
+                    later.extend(session.info.get("taken", []))
+                    return taken
+
+                taken = await self.house.run(first, "worker")
+                for event in later:
+                    await asyncio.sleep(0.1)
+                    await self.house.run(
+                        lambda session, event=event: self.reactions.apply(session, [event]), "worker"
+                    )
                 return taken
-
-            taken = await self.house.run(first, "worker")
-            for event in later:
-                await asyncio.sleep(0.1)
-                await self.house.run(
-                    lambda session, event=event: self.reactions.apply(session, [event]), "worker"
-                )
-            return taken
 """,
     ),
 )

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from databases import LAND, Migrated, Package, rows
-from marketkit.db import Database
+from marketkit.db import Database, sql
 from marketkit.feed import FeedDown
 from marketkit.inbox import DISCARDED, FORKED, PARKED, rebuild
 from marketkit.outbox import Placed
@@ -32,6 +32,11 @@ from toys import (
 pytestmark = pytest.mark.usefixtures("gateway_toy")
 Databases = Callable[[Package], Migrated]
 SOURCE = "/370500/land-index"
+NOWHERE = (
+    "(source, partition, epoch, sequence, chain, is_forked) "
+    "SELECT :source, number, 1, 0, decode(repeat('00', 32), 'hex'), false "
+    "FROM generate_series(0, 5) AS number"
+)
 
 
 async def all_events(house: Database) -> list[Placed]:
@@ -59,6 +64,25 @@ async def test_a_long_log_is_fetched_in_ranges(readers: Readers) -> None:
     await readers.reader.compare()
     assert await counts(readers.house) == {"key-1": 501}
     assert readers.transport.asked.count("/v1/events") == 3
+
+
+async def test_rows_another_process_is_at_are_left_to_it_and_looked_at_again(
+    readers: Readers,
+) -> None:
+    await tell_many(readers.owner)
+    records = [record_of(event) for event in await all_events(readers.owner)]
+    at = "SELECT FROM position WHERE source = :source AND partition = 2 FOR UPDATE"
+    await rows(readers.house, f"INSERT INTO position {NOWHERE}", source=SOURCE)
+    async with readers.house.transaction("worker") as other:
+        await sql(other, at, source=SOURCE)
+        with capture_logs() as said:
+            await readers.reader.on_hints([one for one in records if one.partition == 2])
+            await readers.reader.compare()
+        assert [one["event"] for one in said].count("left_to_another") == 2
+        applied, told = await counts(readers.house), await log_of(readers.owner)
+        assert sum(applied.values()) == 60 - len(told[2])
+    await readers.reader.compare()
+    assert await readers.is_level()
 
 
 async def test_records_sent_twice_and_in_disorder_are_applied_once(readers: Readers) -> None:

@@ -220,9 +220,9 @@ def actor(session: Session) -> str:
     return found
 
 
-def sqlstate(error: DBAPIError) -> str:
-    """PostgreSQL's five-character code, or an empty string when the connection itself failed."""
-    return getattr(error.orig, "sqlstate", None) or ""
+def sqlstate(error: Exception) -> str:
+    """PostgreSQL's five-character code; empty if it gave none, as when the connection failed."""
+    return getattr(getattr(error, "orig", None), "sqlstate", None) or ""
 
 
 async def instant(session: Session) -> datetime:

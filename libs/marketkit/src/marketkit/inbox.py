@@ -59,6 +59,8 @@ class Parked(KitTable, table=True):
     error: str = ""
 
 
+# Events with the MACs they came with.
+Carried = Sequence[tuple[Placed, bytes]]
 # What a defect or an unknown shape raises; what only passes by is raised again.
 POISON = (*DEFECTS, Refusal, SQLAlchemyError, Waiting)
 _DEFECTS_OF_SQL = (IntegrityError, DataError, ProgrammingError)
@@ -106,7 +108,7 @@ async def _make_missing(session: Session, source: str) -> None:
 async def take_in(
     session: Session,
     reactions: Reactions,
-    events: Sequence[tuple[Placed, bytes]],
+    events: Carried,
     mac_key: bytes,
     *,
     singly: bool = False,
@@ -116,7 +118,7 @@ async def take_in(
     Args:
         session: A transaction of role `worker`.
         reactions: What to run.
-        events: Events of one source with the MACs they came with, in any order.
+        events: Of one source, in any order.
         mac_key: The key only services hold.
         singly: Each in a savepoint, so that one that fails is parked and the others stand.
     """
@@ -142,9 +144,7 @@ async def take_in(
     return taken
 
 
-def _believed(
-    position: Position, events: Sequence[tuple[Placed, bytes]], mac_key: bytes
-) -> tuple[Taken, list[Placed]]:
+def _believed(position: Position, events: Carried, mac_key: bytes) -> tuple[Taken, list[Placed]]:
     """What continues the position, which moves behind it, and why no more does."""
     next_ones: list[Placed] = []
     # The row is told once: to set its columns for every event costs more than to check the chain.

@@ -13,12 +13,13 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlmodel import Field, col, func, select
 
 from marketkit.checkpoint import Statement, statement_of
-from marketkit.db import Database, KitTable, Minor, Session
+from marketkit.db import Database, KitTable, Minor, Session, sqlstate
 from marketkit.feed import Feed, FeedDown, Heads, SignedBody
 from marketkit.inbox import (
     FORKED,
     PARKED,
     POISON,
+    Carried,
     Parked,
     Position,
     Taken,
@@ -37,6 +38,7 @@ from marketkit.signing import chain_after, verify
 from marketkit.worker import Loop, in_hundreds
 
 LAG = Gauge("yaosu_inbox_lag_events", "Hundreds of events not read yet", ["source"])
+LOCKED = "55P03"
 COMPARE_EVERY_S = 2.0
 # The wire, when it brings more at all, brings it within this.
 WIRE_PAUSE_S = 1.0
@@ -105,23 +107,27 @@ class Reader:
         except (KeyError, ValueError):
             return None
 
-    async def _take(self, events: Sequence[tuple[Placed, bytes]]) -> dict[int, Taken]:
+    async def _take(self, events: Carried) -> dict[int, Taken]:
+        """What became of each partition's; empty if another process is at these rows."""
         async with AsyncExitStack() as turns:
             for partition in sorted({event.partition for event, _ in events}):
                 await turns.enter_async_context(self._turns[partition])
-            return await self._take_in_turn(events)
+            try:
+                return await self._apply(events)
+            except POISON as error:
+                if sqlstate(error) == LOCKED:
+                    # What it does not bring, our next look will; to fail and rest is to meet again.
+                    log.info("left_to_another", source=self.feed.source)
+                    return {}
+                if is_passing(error):
+                    raise
+                reason = type(error).__name__
+            log.warning("batch_taken_singly", source=self.feed.source, reason=reason)
+            return await self._apply(events, singly=True)
 
-    async def _take_in_turn(self, events: Sequence[tuple[Placed, bytes]]) -> dict[int, Taken]:
-        try:
-            return await self.house.run(
-                lambda session: take_in(session, self.reactions, events, self.mac_key), "worker"
-            )
-        except POISON as error:
-            if is_passing(error):
-                raise
-            log.warning("batch_taken_singly", source=self.feed.source, reason=type(error).__name__)
+    async def _apply(self, events: Carried, *, singly: bool = False) -> dict[int, Taken]:
         return await self.house.run(
-            lambda session: take_in(session, self.reactions, events, self.mac_key, singly=True),
+            lambda session: take_in(session, self.reactions, events, self.mac_key, singly=singly),
             "worker",
         )
 
@@ -131,11 +137,9 @@ class Reader:
             positions = await self._positions()
             position = positions[partition]
             events = await self.feed.events(partition, position.sequence + 1)
-            if not events or position.is_forked:
-                return
-            if events[0][0].epoch != position.epoch:
+            if not events or position.is_forked or events[0][0].epoch != position.epoch:
                 return  # compare() judges epochs
-            taken = (await self._take(events))[partition]
+            taken = (await self._take(events)).get(partition, Taken(0))
             if taken.is_broken_chain:
                 await self._fork()
             if not taken.applied_count:
@@ -212,11 +216,8 @@ class Reader:
             rows.append({"source": self.feed.source, **signed._asdict()})
         if not rows or before is None:
             return
-
-        async def keep(session: Session) -> None:
-            await session.exec(upsert(SourceCheckpoint).on_conflict_do_nothing(), params=rows)
-
-        await self.house.run(keep, "worker")
+        keep = upsert(SourceCheckpoint).on_conflict_do_nothing()
+        await self.house.run(lambda session: session.exec(keep, params=rows), "worker")
         if not await self._lies_on_our_chains(before):
             log.error("checkpoint_not_believed", source=self.feed.source, reason="chain")
             await self._fork()
@@ -308,7 +309,5 @@ async def listen_forever(servers: str, readers: Sequence[Reader]) -> None:
 
 def reader_loops(servers: str, readers: Sequence[Reader]) -> list[Loop]:
     """What a worker runs to read other services."""
-    loops = [Loop("listener", lambda: listen_forever(servers, readers))]
-    return loops + [
-        Loop(f"reader {reader.feed.source}", reader.compare_forever) for reader in readers
-    ]
+    looking = [Loop(f"reader {one.feed.source}", one.compare_forever) for one in readers]
+    return [Loop("listener", lambda: listen_forever(servers, readers)), *looking]
