@@ -70,14 +70,13 @@ class CarelessReader(Reader):
             nothing = Reactions(self.reactions.projection)
             taken = await self.house.run(lambda s: self._take_in(s, nothing, events), "worker")
             await self.house.run(
-                lambda s: self._apply(s, [event for event, _ in events][: taken.applied_count]),
+                lambda s: self.reactions.apply(
+                    s, [event for event, _ in events][: taken.applied_count]
+                ),
                 "worker",
             )
             return taken
         return await self.house.run(lambda s: self._take_in(s, self.reactions, events), "worker")
-
-    async def _apply(self, session: Session, events: Sequence[Placed]) -> None:
-        await self.reactions.apply(session, events)
 
     async def _take_in(
         self, session: Session, reactions: Reactions, events: Sequence[tuple[Placed, bytes]]
