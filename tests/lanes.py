@@ -92,8 +92,7 @@ def check(tally: Tally) -> None:
 
 def unit(tally: Tally) -> None:
     chromium(tally)
-    # They wait for a third of their time: three keep two cores busy.
-    pytest(tally, "unit", "-n", "3", *SPREAD, "-m", "not kafka and not slow", "--ignore=tests/tidy")
+    pytest(tally, "unit", "-n", "2", *SPREAD, "-m", "not kafka and not slow", "--ignore=tests/tidy")
 
 
 def kafka(tally: Tally) -> None:
