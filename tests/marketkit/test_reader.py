@@ -9,9 +9,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from databases import LAND, Migrated, Package, rows
-from marketkit.db import Database, sql
+from marketkit.db import Database
 from marketkit.feed import FeedDown
-from marketkit.inbox import DISCARDED, FORKED, PARKED, rebuild
+from marketkit.inbox import DISCARDED, FORKED, PARKED, positions_of, rebuild
 from marketkit.outbox import Placed
 from marketkit.reactions import APPLIED
 from marketkit.reader import LAG, WIRE_PAUSE_S
@@ -32,11 +32,6 @@ from toys import (
 pytestmark = pytest.mark.usefixtures("gateway_toy")
 Databases = Callable[[Package], Migrated]
 SOURCE = "/370500/land-index"
-NOWHERE = (
-    "(source, partition, epoch, sequence, chain, is_forked) "
-    "SELECT :source, number, 1, 0, decode(repeat('00', 32), 'hex'), false "
-    "FROM generate_series(0, 5) AS number"
-)
 
 
 async def all_events(house: Database) -> list[Placed]:
@@ -71,10 +66,9 @@ async def test_rows_another_process_is_at_are_left_to_it_and_looked_at_again(
 ) -> None:
     await tell_many(readers.owner)
     records = [record_of(event) for event in await all_events(readers.owner)]
-    at = "SELECT FROM position WHERE source = :source AND partition = 2 FOR UPDATE"
-    await rows(readers.house, f"INSERT INTO position {NOWHERE}", source=SOURCE)
+    await readers.house.run(lambda session: positions_of(session, SOURCE), "worker")
     async with readers.house.transaction("worker") as other:
-        await sql(other, at, source=SOURCE)
+        await positions_of(other, SOURCE, [2])
         with capture_logs() as said:
             await readers.reader.on_hints([one for one in records if one.partition == 2])
             await readers.reader.compare()
