@@ -1,7 +1,8 @@
 """Schemathesis on every application: no 5xx, nothing invalid accepted, nothing said untruly.
 
-`make fuzz` sends as many as YAOSU_FUZZ_REQUESTS says; `./test` a few of each operation, drawn by
-one seed each time; what the world put into them has new ids.
+`make fuzz` sends as many as it is told, in one share for each processor: a share is a process with
+databases and seeds of its own, and sends YAOSU_FUZZ_REQUESTS. `./test` sends a few of each
+operation, drawn by one seed each time; what the world put into them has new ids.
 """
 
 import gc
@@ -26,6 +27,7 @@ from marketkit.units import Form, QuantityTce
 from marketkit.web import create_app
 
 WANTED = int(os.environ.get("YAOSU_FUZZ_REQUESTS", "0"))
+SHARE = int(os.environ.get("YAOSU_FUZZ_SHARE", "0"))
 EACH = 20
 # Never answered by any server of ours, of which one says as much as seven.
 ONE_METHOD = ["put"]
@@ -105,7 +107,7 @@ def test_every_bound_of_every_operation(open_town: Town) -> None:
 def test_as_many_as_wanted(open_town: Town) -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     findings: list[Findings] = []
-    began, seed = time.monotonic(), time.time_ns() // 1_000_000
+    began, seed = time.monotonic(), time.time_ns() + SHARE
     while sum(found.count for found in findings) < WANTED:
         seed += 1
         for door in open_town.doors:
@@ -113,8 +115,9 @@ def test_as_many_as_wanted(open_town: Town) -> None:
                 send_all(door, open_town.mixture, config(seed, EACH, "fuzzing", "stateful"))
             )
             count = sum(found.count for found in findings)
-            print(f"{time.monotonic() - began:.0f} s, {count} in all; seed {seed}, ", end="")
-            print(findings[-1].line(), faults(findings[-1:]), flush=True)
+            spent = time.monotonic() - began
+            said = f"share {SHARE}: {spent:.0f} s, {count} in all; seed {seed}, "
+            print(said + findings[-1].line(), faults(findings[-1:]), flush=True)
     assert faults(findings) == ""
 
 
