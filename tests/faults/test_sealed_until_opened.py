@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from folds import rows
+from lab.canaries import files_under
 from marketkit.codes import CITY
 from marketkit.units import TCE, YUAN
 from saleroom.sealing import BidPlace
@@ -281,8 +282,8 @@ async def shown(house: Stack, sale: Sale, heard: list[str]) -> Shown:
 def on_disk(house: Stack) -> list[Path]:
     """Files of the store in which an offer stands as the bidder wrote it, dead rows and WAL too."""
     offers = [f'"price_yuan":"{price}"'.encode() for price, _ in OFFERS]
-    files = [file for file in (house.data_dir / "postgres").rglob("*") if file.is_file()]
-    return [file for file in files for offer in offers if offer in file.read_bytes()]
+    files = files_under(house.data_dir / "postgres")
+    return [file for file, content in files if any(offer in content for offer in offers)]
 
 
 async def test_nothing_of_a_bid_is_anywhere_before_the_opening(house: Stack) -> None:

@@ -29,7 +29,8 @@ from stories import events
 TIMES = 5
 ASKING, CONFIRMING = "/requests", "/requests/{request_id}/confirmations"
 CONFIRMED = "request WHERE confirmed_by IS NOT NULL"
-IN_FLIGHT = (409, "IDEMPOTENCY_KEY_IN_FLIGHT")
+# The latter where the first held its rows for longer than another waits, as on a busy machine.
+LATER = {(409, "IDEMPOTENCY_KEY_IN_FLIGHT"), (503, "BUSY")}
 UPLOAD = "POST /v1/bank-files"
 # Anyone's, which changes nothing.
 KEYLESS = {"POST /v1/trials/{name}"}
@@ -133,7 +134,7 @@ async def test_five_at_once_have_one_effect(desk: Desk) -> None:
     answers = await asyncio.gather(*(said(desk.app, sent) for _ in range(TIMES)))
     done = {(one.status_code, one.content) for one in answers if one.status_code < 300}
     refused = [one for one in answers if one.status_code >= 300]
-    assert {(one.status_code, one.json()["code"]) for one in refused} <= {IN_FLIGHT}
+    assert {(one.status_code, one.json()["code"]) for one in refused} <= LATER
     assert len(done) == 1
     again = await said(desk.app, sent)
     assert {(again.status_code, again.content)} == done

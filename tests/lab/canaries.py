@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Iterator, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,12 +58,8 @@ class Canaries:
 
     def _in_files(self, secret: Set[str]) -> list[tuple[str, str]]:
         found = []
-        for file in files_under(self.house.directory):
-            if "keys" in file.parts or not file.is_file():
-                continue
-            try:
-                content = file.read_bytes()
-            except OSError:
+        for file, content in files_under(self.house.directory):
+            if "keys" in file.parts:
                 continue
             self.findings.count("bytes_scanned", len(content))
             found += [(file.name, hit) for hit in canaries_in(content, secret)]
@@ -112,7 +109,9 @@ class Canaries:
         ]
 
 
-def files_under(directory: Path) -> Iterator[Path]:
-    """Every file that is there; a folder wiped while we look has none, as a broker's may be."""
+def files_under(directory: Path) -> Iterator[tuple[Path, bytes]]:
+    """Every file and what it holds; whatever is gone while we look has nothing, no error either."""
     for folder, _, names in os.walk(directory):
-        yield from (Path(folder, name) for name in names)
+        for file in (Path(folder, name) for name in names):
+            with suppress(OSError):  # a socket's, too
+                yield file, file.read_bytes()

@@ -4,12 +4,15 @@ from pathlib import Path
 from lab.canaries import files_under
 
 
-def test_a_folder_that_is_wiped_while_it_is_looked_through_ends_no_look(tmp_path: Path) -> None:
+def test_what_is_wiped_while_it_is_looked_through_ends_no_look(tmp_path: Path) -> None:
     for name in ("kept", "wiped"):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "file").touch()
-    (tmp_path / "first").touch()
+        (tmp_path / name / "file").write_text(name)
+    for name in ("one", "other"):
+        (tmp_path / name).write_text(name)
     files = files_under(tmp_path)
-    assert next(files) == tmp_path / "first"
+    first, content = next(files)
+    assert first.name == content.decode()
+    (tmp_path / ({"one", "other"} - {first.name}).pop()).unlink()
     shutil.rmtree(tmp_path / "wiped")
-    assert list(files) == [tmp_path / "kept" / "file"]
+    assert list(files) == [(tmp_path / "kept" / "file", b"kept")]
