@@ -66,13 +66,9 @@ class Table(SQLModel):
 
     metadata: ClassVar[MetaData]
 
-    @classmethod
-    def __tablename_of(cls) -> str:
-        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
-
     def __init_subclass__(cls, **options: Any) -> None:
         if "__tablename__" not in cls.__dict__:
-            cls.__tablename__ = cls.__tablename_of()
+            cls.__tablename__ = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
         super().__init_subclass__(**options)
 
 
