@@ -10,11 +10,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from databases import LAND, Migrated, Package, rows
-from marketkit.db import Database
+from marketkit.db import Database, Session
 from marketkit.feed import FeedDown
 from marketkit.inbox import DISCARDED, FORKED, PARKED, positions_of, rebuild
 from marketkit.outbox import Placed
-from marketkit.reactions import APPLIED
+from marketkit.reactions import APPLIED, Reactions, Told
 from marketkit.reader import LAG, WIRE_PAUSE_S
 from marketkit.signing import chain_after
 from toys import (
@@ -78,6 +78,34 @@ async def test_rows_another_process_is_at_are_left_to_it_and_looked_at_again(
         assert [one["event"] for one in said].count("left_to_another") == 2
         applied, told = await counts(readers.house), await log_of(readers.owner)
         assert sum(applied.values()) == 60 - len(told[2])
+    await house.close()
+    await readers.reader.compare()
+    assert await readers.is_level()
+
+
+async def test_rows_taken_before_a_spoilt_batch_is_taken_singly_are_left(readers: Readers) -> None:
+    await tell_facts(readers.owner, ("key-1", Noted(number=1)))
+    looking = asyncio.Event()
+    reactions, waiting, house = Reactions("toy"), [], replace(readers.house)
+
+    async def look() -> None:
+        async with readers.house.transaction("worker") as session:
+            await positions_of(session, SOURCE)
+            await looking.wait()
+
+    @reactions.to(Noted, "land")
+    async def fail(session: Session, told: Told[Noted]) -> None:
+        waiting.append(asyncio.create_task(look()))
+        while not await rows(readers.house, "SELECT FROM pg_locks WHERE NOT granted"):
+            await asyncio.sleep(0.01)
+        raise LookupError
+
+    with capture_logs() as said:
+        await replace(readers.another(reactions), house=house).compare()
+    told = [one["event"] for one in said if one["event"] != "request"]
+    assert told == ["batch_taken_singly", "left_to_another"]
+    looking.set()
+    await asyncio.gather(*waiting)
     await house.close()
     await readers.reader.compare()
     assert await readers.is_level()

@@ -115,21 +115,24 @@ class Reader:
             try:
                 return await self._apply(events)
             except POISON as error:
-                if sqlstate(error) == LOCKED:
-                    # What it does not bring, our next look will; to fail and rest is to meet again.
-                    log.info("left_to_another", source=self.feed.source)
-                    return {}
-                if is_passing(error):
+                if sqlstate(error) != LOCKED:
                     raise
-                reason = type(error).__name__
-            log.warning("batch_taken_singly", source=self.feed.source, reason=reason)
-            return await self._apply(events, singly=True)
+                # What it does not bring, our next look will; to fail and rest is to meet again.
+                log.info("left_to_another", source=self.feed.source)
+                return {}
 
     async def _apply(self, events: Carried, *, singly: bool = False) -> dict[int, Taken]:
-        return await self.house.run(
-            lambda session: take_in(session, self.reactions, events, self.mac_key, singly=singly),
-            "worker",
-        )
+        try:
+            return await self.house.run(
+                lambda to: take_in(to, self.reactions, events, self.mac_key, singly=singly),
+                "worker",
+            )
+        except POISON as error:
+            if singly or is_passing(error):
+                raise
+            reason = type(error).__name__
+        log.warning("batch_taken_singly", source=self.feed.source, reason=reason)
+        return await self._apply(events, singly=True)
 
     async def follow(self, partition: int, *, trusts_wire: bool = False) -> None:
         """Fetch from the position on until there is no more; stop the source if it contradicts."""
