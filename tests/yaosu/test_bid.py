@@ -1,5 +1,6 @@
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -103,13 +104,16 @@ class TestPlaceBid:
         with pytest.raises(OutcomeUnknown):
             await place(tmp_path, service, patience_s=0)
         receipt = await place(tmp_path, service)
+        assert receipt.is_again
         assert len(set(service.bodies)) == 1
         assert len(service.taken) == 1
         assert receipt.receipt_id == "receipt-1"
 
     async def test_the_same_version_again_is_the_same_receipt(self, tmp_path: Path) -> None:
         service = Service()
-        assert await place(tmp_path, service) == await place(tmp_path, service)
+        first, again = await place(tmp_path, service), await place(tmp_path, service)
+        assert again == replace(first, is_again=True)
+        assert not first.is_again
         assert len(service.bodies) == 1
 
     async def test_another_version_replaces_it(self, tmp_path: Path) -> None:

@@ -53,7 +53,10 @@ def bid(
 
     receipt = done(work())
     checked = "签名有效" if receipt.is_checked else "未核验签名：没有服务公钥"
-    typer.echo(f"已受理，回执 {receipt.receipt_id}，{receipt.received_at}（{checked}）")
+    taken = f"已受理，回执 {receipt.receipt_id}，{receipt.received_at}（{checked}）"
+    if receipt.is_again:
+        taken += f"。所受理的是第 {version} 版首次执行时所写；要改报价，用 --version {version + 1}"
+    typer.echo(taken)
 
 
 class StepUnreadable(Stopped):
@@ -66,12 +69,16 @@ class ReceiptNotGenuine(Stopped):
 
 @dataclass(frozen=True)
 class Receipt:
-    """The service's word that it took a bid in, and when; `is_checked` if its signature was."""
+    """The service's word that it took a bid in, and when; `is_checked` if its signature was.
+
+    `is_again`: what it took in was kept before, whatever the steps now say.
+    """
 
     receipt_id: str
     received_at: str
     document: dict[str, Any]
     is_checked: bool
+    is_again: bool = False
 
 
 def read_steps(texts: Sequence[str], unit: Unit) -> list[Step]:
@@ -132,6 +139,7 @@ async def place_bid(
     """
     notice = await client.get(f"/v1/{market}/sales/{place.sale_id}", token=token)
     key = _key_of_attempt(client.sent, place)
+    is_again = client.sent.request(key) is not None
     document = await client.post(
         f"/v1/{market}/sales/{place.sale_id}/sealed-bids",
         _request(notice, place, steps),
@@ -143,7 +151,8 @@ async def place_bid(
     named = notice.get("receipt_key")
     trusted = service_key or (unb64(named) if named else None)
     check_receipt(document, json.loads(sent.body), trusted)
-    return Receipt(document["receipt_id"], document["received_at"], document, trusted is not None)
+    receipt_id, received_at = document["receipt_id"], document["received_at"]
+    return Receipt(receipt_id, received_at, document, trusted is not None, is_again)
 
 
 def unit_of(notice: dict[str, Any]) -> Unit:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import httpx
 
@@ -27,6 +28,8 @@ TIMEOUT_S = 10.0
 
 # Not answered, or not by who decides: the outcome is unknown, the same request may be sent again.
 _UNSETTLED = frozenset({408, 425, 429, 502, 503, 504, 507})
+# A header has no others; what a person typed into a key may.
+_OF_A_KEY = "".join(map(chr, range(ord("!"), ord("~") + 1)))
 # Decided against; any other refusal was said before the command was looked at.
 _DECIDED = frozenset({409, 422})
 
@@ -228,7 +231,8 @@ class Client:
         return str(document["token"])
 
     async def _send(self, request: Request, token: Token) -> httpx.Response:
-        said = {"Idempotency-Key": request.key, "Content-Type": "application/json"}
+        key = quote(request.key, safe=_OF_A_KEY)
+        said = {"Idempotency-Key": key, "Content-Type": "application/json"}
         headers = said | await _bearer(token)
         return await self._http.post(request.path, content=request.body, headers=headers)
 

@@ -9,7 +9,7 @@ COMMANDS = ("up", "demo", "trial", "bid", "share", "export", "verify", "replay",
 
 app = typer.Typer(
     name="yaosu",
-    help="要素：用能权、排污权与土地指标市场。",
+    help="要素：能耗指标、排污权与土地指标市场。",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -1,5 +1,6 @@
 """`yaosu replay`: parked events tried again, asked for by one administrator, allowed by another."""
 
+import secrets
 from typing import Annotated, Any
 
 import typer
@@ -33,7 +34,8 @@ def replay(
                 path, key = f"{REQUESTS}/{allow}/confirmations", f"replay/allow/{allow}"
                 return _said(await client.post(path, {}, key=key, token=token))
             wish = {"source": source, "reason": reason}
-            key = f"replay/ask/{source}/{reason}"
+            # A look of its own each time: under a key used before, an old one would answer.
+            key = f"replay/ask/{secrets.token_hex(16)}"
             return _said(await client.post(REQUESTS, wish, key=key, token=token))
 
     typer.echo(done(work()))

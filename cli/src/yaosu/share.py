@@ -190,7 +190,7 @@ def check_closed(notice: dict[str, Any]) -> None:
     closes_at = datetime.fromisoformat(notice["timetable"]["closes_at"])
     if datetime.fromtimestamp(time.time(), UTC) < closes_at:
         said = closes_at.astimezone(SHANGHAI).strftime("%Y-%m-%d %H:%M:%S")
-        raise TooEarly(f"投标至 {said} 截止，按本机时钟尚未截止，不得提交密钥份额")
+        raise TooEarly(f"报价至 {said} 截止，按本机时钟尚未截止，不得提交密钥份额")
 
 
 async def _opening(client: Client, market: str, sale_id: str, token: Token) -> dict[str, Any]:
