@@ -61,6 +61,14 @@ def test_a_sale_that_was_given_up_has_left_its_course(state: str) -> None:
     assert course(state, ["sale.announced"]) == []
 
 
+@pytest.mark.parametrize("kind", ["sale.failed", "sale.cancelled"])
+def test_once_archived_it_still_has(kind: str) -> None:
+    kinds = ["sale.announced", kind, "sale.archived"]
+    assert course("ARCHIVED", kinds) == []
+    assert rules.given_up(kinds) == kind.removeprefix("sale.").upper()
+    assert rules.given_up(["sale.announced", "sale.archived"]) == ""
+
+
 def test_every_state_has_a_word_and_is_running_or_ended() -> None:
     assert set(STATES) == {*rules.RUNNING, *ENDED_STATES}
     assert not set(rules.RUNNING) & set(ENDED_STATES)

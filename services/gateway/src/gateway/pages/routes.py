@@ -181,9 +181,11 @@ async def _home(session: Session) -> dict[str, Any]:
 async def _sale(session: Session, sale_id: str, page: int) -> dict[str, Any]:
     sale = await board.sale(session, sale_id)
     settlements = await board.settlements(session, sale_id, Page(1, 200))
+    kinds = [step.kind for step in sale.steps]
     return {
         "sale": sale,
-        "course": rules.course(sale.state, [step.kind for step in sale.steps]),
+        "course": rules.course(sale.state, kinds),
+        "given_up": rules.given_up(kinds),
         "unit": rules.unit_title(sale.asset),
         "bids": await board.bids(session, sale_id, Page(page, 50)),
         "news": await board.announcements(session, Page(1, 50), sale_id=sale_id),

@@ -1,7 +1,7 @@
 """How the board speaks to people: Chinese words for codes, figures and instants. Pure."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -45,6 +45,7 @@ REACHED_BY = {
     "sale.opened_for_bids": "OPEN",
     "sale.closed": "CLOSED",
 }
+GIVEN_UP = {"sale.failed": "FAILED", "sale.cancelled": "CANCELLED"}
 RUNNING = ("ANNOUNCED", "OPEN", "CLOSED", "OPENED", "CLEARED", "CONFIRMED", "SUSPENDED")
 OUTCOMES = {"SOLD": "全部成交", "PARTLY_SOLD": "部分成交", "FAILED": "流拍", "CANCELLED": "取消"}
 PRICE_RULES = {
@@ -170,13 +171,20 @@ def region_name(code: str) -> str:
     return REGION_NAMES.get(code, code)
 
 
-def course(state: str, kinds: Iterable[str]) -> list[Stage]:
-    """How far a sale is on the usual way; one that failed or was ended has left it.
+def given_up(kinds: Iterable[str]) -> str:
+    """The state in which a sale that failed or was cancelled ended; empty of any other."""
+    return next((GIVEN_UP[kind] for kind in kinds if kind in GIVEN_UP), "")
+
+
+def course(state: str, kinds: Sequence[str]) -> list[Stage]:
+    """How far a sale is on the usual way; one that was given up has left it, archived or not.
 
     Args:
         state: The sale's.
         kinds: Of the steps it took, in order; they say where it was suspended.
     """
+    if given_up(kinds):
+        return []
     if state == "SUSPENDED":
         state = [REACHED_BY[kind] for kind in kinds if kind in REACHED_BY][-1]
     if state not in COURSE:
