@@ -1,7 +1,9 @@
 """The energy market's own rules of a sale: who may buy, under which county, out of whose store."""
 
 from dataclasses import replace
+from datetime import date
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -11,10 +13,13 @@ from energy_trade.pool.rules import DualHighNotAllowed
 from energy_trade.sales.actions import MARKET, check_eligible, region_of
 from energy_trade.screenings.actions import ScreeningIn, screen_project
 from energy_trade.screenings.rules import NotScreenedByCounty
+from energy_trade.shutdowns.rules import CoalSourceForbidden, PlanNotConsented
 from energy_trade.worker import fail_unopened_sales
 from marketkit.db import Database, Scope
+from marketkit.errors import Refusal
 from saleroom.markets import Buyer
 from saleroom.notices.actions import advance_due
+from stories import events
 from toy_market import ANNOUNCED, OPENS_BY, STORE, Room
 
 BUYER = Buyer(a_uscc(1), a_project_code(1))
@@ -88,6 +93,37 @@ async def test_a_sale_of_barred_lots_takes_no_dual_high_project(house: Database)
     await room.register(1)
     with pytest.raises(DualHighNotAllowed):
         await room.register(2)
+
+
+@pytest.mark.article("art. 4")
+@pytest.mark.parametrize(
+    ("bar", "refusal"),
+    [({"is_locally_usable": False}, CoalSourceForbidden),
+     ({"needs_city_consent": True}, PlanNotConsented)],
+    ids=["coal of a province-dispatched plant", "a county's share without consent"],
+)  # fmt: skip
+async def test_what_no_local_project_may_use_is_not_sold(
+    house: Database, bar: dict[str, Any], refusal: type[Refusal]
+) -> None:
+    room = Room(house, MARKET)
+    await room.draft()
+    await rows(house, "UPDATE balance SET posted = 0")
+    barred = a_lot(effective_on=date(2022, 1, 1), **bar)
+    await house.run(lambda s: an_issue(s, 20_000_000, STORE, lot=barred))
+    await room.drill()
+    before = await events(house)
+    with pytest.raises(refusal) as refused:
+        await room.announce_draft()
+    assert refused.value.article == "art. 4"
+    assert (await room.sale()).state == "DRAFT"
+    assert await rows(house, "SELECT * FROM hold") == []
+    assert await events(house) == before
+    # It bars nothing that lies beside it, however much older it is.
+    lot = a_lot(effective_on=date(2022, 2, 1))
+    await house.run(lambda s: an_issue(s, 10_000_000, STORE, lot=lot))
+    await room.announce_draft()
+    held = await rows(house, "SELECT lot, quantity FROM hold")
+    assert [tuple(row) for row in held] == [(lot.id, 10_000_000)]
 
 
 async def test_what_is_sold_is_the_province_s_store(house: Database) -> None:

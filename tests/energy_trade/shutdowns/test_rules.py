@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from energy_trade.policy import Asset, ShutdownCase, policy_on
 from energy_trade.shutdowns.rules import (
     CoalSourceForbidden,
+    PlanNotConsented,
     SplitCaseUndefined,
     check_coal_source,
+    check_consented,
     split_shutdown,
 )
 
@@ -116,3 +118,11 @@ def test_coal_of_a_province_dispatched_plant_replaces_no_local_coal() -> None:
         check_coal_source(freed.usable_locally, POLICY)
     assert (refused.value.code, refused.value.article) == ("COAL_SOURCE_FORBIDDEN", "art. 4")
     check_coal_source(split_shutdown("CROSS_CITY", "COAL", 1, POLICY).usable_locally, POLICY)
+
+
+@pytest.mark.article("art. 4")
+def test_a_county_s_share_waits_for_consent() -> None:
+    with pytest.raises(PlanNotConsented) as refused:
+        check_consented(needs_city_consent=True, policy=POLICY)
+    assert (refused.value.code, refused.value.article) == ("PLAN_NOT_CONSENTED", "art. 4")
+    check_consented(needs_city_consent=False, policy=POLICY)

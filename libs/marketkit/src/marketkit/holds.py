@@ -32,6 +32,7 @@ class _Open:
 
     lot: str
     restrictions: tuple[object, ...]
+    is_barred: bool
     free: int
     pledged: int
 
@@ -44,9 +45,11 @@ async def hold(
 ) -> list[Leg]:
     """Hold a quantity on an account, out of lots of equal restrictions, oldest first.
 
+    Those that no local project may use now come last: for its market to refuse.
+
     Raises:
         PledgedQuantity: art. 19, they would hold so much, were it not pledged.
-        InsufficientFreeQuantity: the oldest lot and those restricted like it do not hold so much.
+        InsufficientFreeQuantity: the first lot and those restricted like it do not hold so much.
     """
     (legs,) = await hold_each(session, [Take(booking, account, asset, quantity)])
     if isinstance(legs, Conflict):
@@ -82,6 +85,7 @@ def _picked_each(takes: Sequence[Take], lots: _Lots) -> list[list[Leg] | Conflic
 def _picked(take: Take, lots: list[_Open]) -> list[Leg] | Conflict:
     usable = [one for one in lots if one.free]
     if take.creditor is None:
+        usable.sort(key=lambda one: one.is_barred)
         usable = [one for one in usable if one.restrictions == usable[0].restrictions]
     parts: list[tuple[_Open, int]] = []
     left = take.quantity
@@ -110,7 +114,8 @@ async def _lots_of(session: Session, takes: Sequence[Take], *, pledged: str) -> 
     )
     lots: _Lots = {}
     for row in sorted(found.all(), key=lambda row: (row.effective_on, row.id)):
-        opened = _Open(row.id, tuple(row[5:9]), row.free, int(row.pledged))
+        is_barred = row.needs_city_consent or not row.is_locally_usable
+        opened = _Open(row.id, tuple(row[5:9]), is_barred, row.free, int(row.pledged))
         lots.setdefault((row.account, row.asset), []).append(opened)
     return lots
 

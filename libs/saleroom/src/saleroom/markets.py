@@ -93,7 +93,8 @@ class Market:
 
     `check_eligible` gets a session, the buyer and whether the supply is barred to 两高 projects; it
     raises the market's own refusal. `source_account` names the account whose quota of an asset is
-    sold; `region_of` the region under which a buyer's account is opened.
+    sold; `check_supply` gets its lots and the policy, and raises the market's own refusal of what
+    may not be sold; `region_of` names the region under which a buyer's account is opened.
     """
 
     name: str
@@ -101,5 +102,6 @@ class Market:
     seller: str
     policy_on: Callable[[date], SalePolicy]
     source_account: Callable[[str], str]
+    check_supply: Callable[..., None]
     check_eligible: Callable[..., Awaitable[None]]
     region_of: Callable[..., Awaitable[str]]

@@ -145,6 +145,7 @@ async def announce_sale(session: Session, market: Market, sale_id: str) -> SaleR
         KeyOfficersWrong: not five key officers with a key each.
         DrillNotPassed: one of them has not answered the last drill with that key; `notice`.
         PledgedQuantity, InsufficientFreeQuantity: the seller's account does not hold the supply.
+        Refusal: the market's own, of a supply that may not be sold.
     """
     sale = await locked_sale(session, sale_id)
     require(sale, "DRAFT")
@@ -156,7 +157,9 @@ async def announce_sale(session: Session, market: Market, sale_id: str) -> SaleR
     legs = await hold(
         session, booking(sale, at), sale.source_account, sale.asset, sale.supply_minor
     )
-    sale.is_dual_high_barred = await _is_dual_high_barred(session, legs)
+    lots = await _lots_of(session, legs)
+    market.check_supply(lots, policy)
+    sale.is_dual_high_barred = any(lot.is_dual_high_barred for lot in lots)
     sale.state, sale.announced_at = "ANNOUNCED", at
     sale.public_key, sale.key_sm3 = seal.public_key, seal.key_sm3
     sale.draw_secret_sha256, sale.draw_secret_ciphertext = seal.draw_sha256, seal.draw_ciphertext
@@ -188,10 +191,8 @@ async def _seal(session: Session, sale: Sale) -> tuple[SaleSeal, datetime]:
     return seal, drilled_at
 
 
-async def _is_dual_high_barred(session: Session, legs: list[Leg]) -> bool:
-    lots = [leg.lot for leg in legs]
-    found = await session.exec(select(Lot.is_dual_high_barred).where(col(Lot.id).in_(lots)))
-    return any(found.all())
+async def _lots_of(session: Session, legs: list[Leg]) -> Sequence[Lot]:
+    return (await session.exec(select(Lot).where(col(Lot.id).in_(leg.lot for leg in legs)))).all()
 
 
 async def suspend_sale(session: Session, sale_id: str, form: ReasonIn) -> SaleRef:

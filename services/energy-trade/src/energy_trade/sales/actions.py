@@ -1,11 +1,27 @@
 """The market of energy quota, as the saleroom sees it: who may buy, and out of whose store."""
 
-from energy_trade.policy import policy_on
+from collections.abc import Iterable
+
+from energy_trade.policy import Policy, policy_on
 from energy_trade.screenings.actions import screening_of
 from energy_trade.screenings.rules import NotScreenedByCounty, check_project
+from energy_trade.shutdowns.rules import check_coal_source, check_consented
 from marketkit.codes import PROVINCE
 from marketkit.db import Session
+from marketkit.ledger import Lot
 from saleroom.markets import Buyer, Market
+
+
+def check_supply(lots: Iterable[Lot], policy: Policy) -> None:
+    """Return if these lots may be sold to local projects.
+
+    Raises:
+        CoalSourceForbidden: art. 4, coal freed by a province-dispatched public power plant.
+        PlanNotConsented: art. 4, what a county retained waits for the city's consent.
+    """
+    for lot in lots:
+        check_coal_source(lot.is_locally_usable, policy)
+        check_consented(lot.needs_city_consent, policy)
 
 
 async def check_eligible(session: Session, buyer: Buyer, is_dual_high_barred: bool) -> None:
@@ -44,6 +60,7 @@ MARKET = Market(
     seller="山东省能耗指标收储库",
     policy_on=policy_on,
     source_account=source_account,
+    check_supply=check_supply,
     check_eligible=check_eligible,
     region_of=region_of,
 )

@@ -21,8 +21,13 @@ class CoalSourceForbidden(RuleBroken):
     title = "省直调公用电厂关停腾出的煤炭指标不得作为本地新上耗煤项目的替代源"
 
 
+class PlanNotConsented(RuleBroken):
+    title = "县区留存指标的使用计划未经市级同意，不得使用"
+
+
 class ShutdownAlreadyRecorded(Conflict):
     title = "同一文件下的该项关停已登记"
+    article = "art. 4"
 
 
 class ShutdownIn(Form):
@@ -115,3 +120,13 @@ def check_coal_source(usable_locally: bool, policy: Policy) -> None:
     """
     if not usable_locally:
         raise CoalSourceForbidden(article=policy.shutdown_split.article)
+
+
+def check_consented(needs_city_consent: bool, policy: Policy) -> None:
+    """Return if quota may be used as far as the city's consent goes.
+
+    Raises:
+        PlanNotConsented: art. 4, a county's share waits for its plan and the city's consent.
+    """
+    if needs_city_consent:
+        raise PlanNotConsented(article=policy.shutdown_restrictions.article)
