@@ -8,7 +8,7 @@ setup:  ## make .venv with everything a developer needs
 
 fuzz: setup  ## 200,000 generated requests, or YAOSU_FUZZ_REQUESTS of them: an hour or more
 	@seq "$$(nproc)" | YAOSU_FUZZ_REQUESTS=$$(($${YAOSU_FUZZ_REQUESTS:-200000} / $$(nproc))) \
-	nice -n 10 xargs -P "$$(nproc)" -I SHARE env YAOSU_FUZZ_SHARE=SHARE \
+	nice -n 10 xargs -P "$$(nproc)" -I {} env YAOSU_FUZZ_SHARE={} \
 	.venv/bin/pytest -q -s -n 0 tests/hostile/test_generated.py -k "as_many or each_kind"
 
 check: setup  ## format, lint, types, architecture, tidy tests

@@ -119,7 +119,7 @@ async def test_a_shutdown_is_split_by_the_table(
             "SPLIT_CASE_UNDEFINED",
             "art. 4",
         ),
-        ({"unit_id": "no", "effective_on": "2022-06-02"}, 404, "UNIT_UNKNOWN", None),
+        ({"unit_id": "no", "effective_on": "2022-06-02"}, 404, "UNIT_UNKNOWN", "art. 4"),
         ({"effective_on": "2022-06-02"}, 422, "EFFECTIVE_IN_FUTURE", None),
         ({"energy_tce": "0", "coal_t": "0"}, 422, "INPUT_INVALID", None),
         ({"energy_tce": "-1"}, 422, "INPUT_INVALID", None),

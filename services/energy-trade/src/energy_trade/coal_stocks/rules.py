@@ -10,17 +10,22 @@ from marketkit.codes import COUNTIES
 from marketkit.errors import Conflict, Forbidden
 from marketkit.units import DAYS
 
+ARTICLE = "art. 7"
+
 
 class CountyReporterRequired(Forbidden):
     title = "须由县区（单位）人员或系统上报本辖区电厂"
+    article = ARTICLE
 
 
 class ReportDiffers(Conflict):
     title = "该电厂当日数据已按另一内容上报；更正须以下一修订号提交"
+    article = ARTICLE
 
 
 class RevisionWrong(Conflict):
     title = "修订号应为上一修订号加一，首次上报为1"
+    article = ARTICLE
 
 
 @dataclass(frozen=True)

@@ -30,14 +30,16 @@ class PoolTermsNotAllowed(RuleBroken):
 
 class BatchUnknown(NotFound):
     title = "没有这一批次"
+    article = "art. 3"
 
 
 class BatchVersionWrong(Conflict):
     title = "清单版本须为现行版本的下一版"
+    article = "art. 3"
 
 
 class AssignmentNotKept(Conflict):
-    title = "已列入清单的项目不得在此删除、减少指标或改变所在县区，须另行冲正"
+    title = "已列入清单的项目不得在此删除、减少指标或改变所在县区；已分配的指标不能经清单收回"
 
 
 @dataclass(frozen=True)

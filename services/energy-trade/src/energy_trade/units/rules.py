@@ -18,14 +18,17 @@ class UnitRetiresTooLate(RuleBroken):
 
 class UnitRegisterStands(Conflict):
     title = "机组清单已登记"
+    article = "art. 4"
 
 
 class UnitUnknown(NotFound):
     title = "该县区的清单中没有此机组"
+    article = "art. 4"
 
 
 class UnitAlreadyRetired(Conflict):
     title = "该机组已关停"
+    article = "art. 4"
 
 
 class UnitRegisterIncomplete(Conflict):

@@ -3,7 +3,7 @@
 from marketkit.units import ASSET_UNITS, Day, Form, Instant, Quantity, Unit
 
 UNIT_TITLES = {"tce": "吨标准煤", "t": "吨", "t/a": "吨/年", "mu": "亩"}
-ASSET_TITLES = {"ENERGY": "能耗指标", "COAL": "煤炭消费指标"}
+ASSET_TITLES = {"ENERGY": "能耗指标", "COAL": "煤炭指标"}
 
 
 class OwnHolding(Form):
