@@ -24,7 +24,7 @@ from contracts.sale import (
 )
 from marketkit.outbox import EVENT_BYTES_MAX
 from marketkit.signing import b64, sm3, unb64
-from marketkit.units import TCE, YUAN
+from marketkit.units import MINOR_MAX, TCE, YUAN
 from saleroom.recompute import (
     PART_BYTES,
     cleared_of,
@@ -205,6 +205,35 @@ def test_a_least_quantity_where_ties_are_shared_voids_that_step_only() -> None:
     assert codes(shared) == {"receipt-00001-1": "LEAST_QUANTITY_NOT_ALLOWED"}
     assert got(shared) == {"receipt-00001-2": "10.000"}
     assert codes(cleared_of(terms(), b"", bids)) == {}
+
+
+@pytest.mark.parametrize("price_rule", ["PAY_AS_BID", "LOWEST_ACCEPTED", "HIGHEST_REJECTED"])
+@pytest.mark.parametrize("count", [1, 40], ids=["one bid", "many that add up"])
+def test_a_price_whose_money_cannot_be_written_down_stops_no_sale(
+    price_rule: str, count: int
+) -> None:
+    most = YUAN.format(MINOR_MAX)
+    said = terms(price_rule=price_rule)
+    dreamers = [a_bid(10 + n, a_step(most, "2"), a_step("210.00", "1")) for n in range(count)]
+    cleared = cleared_of(said, b"", [a_bid(1, a_step("226.50", "400")), *dreamers])
+    assert set(codes(cleared).values()) == {"PRICE_OUT_OF_RANGE"}
+    assert got(cleared) == {"receipt-00001-1": "400.000"} | {
+        f"receipt-{10 + n:05}-2": "1.000" for n in range(count)
+    }
+
+
+@pytest.mark.parametrize("price_rule", ["PAY_AS_BID", "LOWEST_ACCEPTED", "HIGHEST_REJECTED"])
+def test_the_highest_price_that_may_stand_can_be_paid_for_all_that_is_sold(price_rule: str) -> None:
+    said = terms(price_rule=price_rule)
+    supply_minor = TCE.parse(said.supply)
+    most = MINOR_MAX // 2 * TCE.scale // supply_minor
+    each = TCE.format(supply_minor // 4)
+    bids = [a_bid(n, a_step(YUAN.format(most), each)) for n in range(1, 5)]
+    cleared = cleared_of(said, b"", bids)
+    assert (cleared.sold, codes(cleared)) == (TCE.format(supply_minor), {})
+    assert cleared.proceeds_yuan <= MINOR_MAX
+    above = [a_bid(n, a_step(YUAN.format(most + 1), each)) for n in range(1, 5)]
+    assert set(codes(cleared_of(said, b"", above)).values()) == {"PRICE_OUT_OF_RANGE"}
 
 
 def test_a_bidder_gets_no_more_than_it_registered_for() -> None:

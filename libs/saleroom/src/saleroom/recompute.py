@@ -18,7 +18,7 @@ from contracts.sale import (
     SaleTerms,
 )
 from marketkit.signing import unb64
-from marketkit.units import ASSET_UNITS, YUAN, Form, Unit
+from marketkit.units import ASSET_UNITS, MINOR_MAX, YUAN, Form, Unit
 from saleroom.clearing import Award, Bid, Clearing, Terms, clear
 from saleroom.sealing import PLAINTEXT_BYTES, BidVoid, read_bid
 from saleroom.shares import draw_seed
@@ -211,14 +211,18 @@ def _is_judged_by_steps(bid: RevealedBid, terms: SaleTerms) -> bool:
 
 
 def _barred(terms: SaleTerms, offers: Sequence[Offer]) -> dict[str, str]:
-    # Who would rather have nothing than a part cannot stand where ties are served in part.
-    if terms.tie_rule != "PRO_RATA":
-        return {}
-    return {
-        bid.bid_id: "LEAST_QUANTITY_NOT_ALLOWED"
-        for bid, _ in offers
-        if bid.min_accept_minor is not None
+    unit = ASSET_UNITS[terms.asset]
+    # No sum of money may leave what can be written down, whoever gets how much: one bid that nobody
+    # means would else end no sale. Half of it, for each award is rounded by itself.
+    price_fen_max = MINOR_MAX // 2 * unit.scale // unit.parse(terms.supply)
+    barred = {
+        bid.bid_id: "PRICE_OUT_OF_RANGE" for bid, _ in offers if bid.price_fen > price_fen_max
     }
+    # Who would rather have nothing than a part cannot stand where ties are served in part.
+    if terms.tie_rule == "PRO_RATA":
+        parted = (bid for bid, _ in offers if bid.min_accept_minor is not None)
+        barred |= {bid.bid_id: "LEAST_QUANTITY_NOT_ALLOWED" for bid in parted}
+    return barred
 
 
 def _bidder_count(offers: Sequence[Offer], codes: Mapping[str, str]) -> int:

@@ -111,6 +111,7 @@ BID_CODES = {
     "OFF_LOT": "不是最小交易单位的整数倍",
     "OVER_BID_LIMIT": "超出可购数量",
     "LEAST_QUANTITY_NOT_ALLOWED": "本场不接受最低成交量",
+    "PRICE_OUT_OF_RANGE": "单价过大，成交金额无法表示",
 }
 
 
