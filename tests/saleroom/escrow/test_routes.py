@@ -67,6 +67,26 @@ async def test_a_sale_from_its_deposits_to_the_treasury(story: Story, doors: Doo
     assert early.json()["received_yuan"] == "0.00"
 
 
+async def test_a_reversed_delivery_agrees_as_one_sale_and_as_all(
+    story: Story, doors: Doors
+) -> None:
+    await story.open()
+    await story.confirm()
+    await story.sign(1)
+    await story.pay(1)
+    await story.deliver(1)
+    await story.reverse(1, (await story.ask_to_reverse(1)).request_id)
+    sale = f"/v1/sales/{story.sale_id}/escrow-reconciliation"
+    # Between the two the treasury has the price of what nobody has.
+    for is_delivered, wanted in ((False, ["RECEIPT_MISMATCH"]), (True, [])):
+        if is_delivered:
+            await story.deliver(1)
+        token = doors.token("trading_center")
+        one, whole = [(await doors.send("GET", path, token=token)).json() for path in (sale, WHOLE)]
+        assert whole | {"sale_id": story.sale_id} == one
+        assert [found["code"] for found in whole["mismatches"]] == wanted
+
+
 async def test_what_does_not_agree_is_named(story: Story, doors: Doors) -> None:
     await to_the_end(story)
     story.at(PAY_BY + 2 * DAY)

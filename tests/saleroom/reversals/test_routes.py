@@ -114,6 +114,11 @@ async def test_a_payment_is_taken_back_and_its_deposit_is_a_deposit_again(
     await story.deliver(1)
     late = await ask(story, doors, booking_id)
     assert (late.status_code, late.json()["code"]) == (409, "REVERSAL_NOT_ALLOWED")
+    # Nor once the delivery is reversed: the price stays with the treasury.
+    await story.reverse(1, (await story.ask_to_reverse(1)).request_id)
+    assert (await story.settlement(1)).state == "PAID"
+    late = await ask(story, doors, booking_id)
+    assert (late.status_code, late.json()["code"]) == (409, "REVERSAL_NOT_ALLOWED")
 
 
 async def test_one_person_is_not_two(story: Story, doors: Doors) -> None:

@@ -31,10 +31,15 @@ def test_no_deposit_after(sale: str, deposit: str, is_reconciled: bool) -> None:
 
 
 def test_a_payment_until_it_goes_to_the_treasury() -> None:
-    check_payment_reversal("PAID")
+    check_payment_reversal("PAID", is_remitted=False)
 
 
 @pytest.mark.parametrize("state", [None, "CONFIRMED", "SIGNED", "DELIVERED", "DEFAULTED"])
 def test_no_payment_else(state: str | None) -> None:
     with pytest.raises(ReversalNotAllowed):
-        check_payment_reversal(state)
+        check_payment_reversal(state, is_remitted=state == "DELIVERED")
+
+
+def test_no_payment_whose_delivery_alone_was_taken_back() -> None:
+    with pytest.raises(ReversalNotAllowed):
+        check_payment_reversal("PAID", is_remitted=True)

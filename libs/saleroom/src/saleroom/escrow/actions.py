@@ -204,14 +204,14 @@ async def _by_party(
 async def _credited(
     session: Session, sale_id: str | None, until: datetime
 ) -> dict[tuple[str, str], int]:
-    """By sale and account, what the ledger posted to buyers for sales."""
+    """By sale and account, what the ledger posted to buyers for sales and took back of it."""
     query = (
         select(Transfer.key, MovementRow.account, func.sum(MovementRow.posted))
         .join(Transfer, col(Transfer.id) == col(MovementRow.transfer_id))
         .where(
             col(MovementRow.account).startswith("enterprise:"),
             Transfer.booked_at < until,
-            Transfer.key == sale_id if sale_id else col(Transfer.kind) == "SALE",
+            Transfer.key == sale_id if sale_id else col(Transfer.kind).in_(("SALE", "REVERSAL")),
         )
         .group_by(col(Transfer.key), col(MovementRow.account))
     )

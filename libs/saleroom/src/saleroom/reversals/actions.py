@@ -89,7 +89,11 @@ def _check(place: Place, booking: BankBooking) -> None:
             sale.state, place.deposit.state, is_reconciled=sale.reconciled_at is not None
         )
     elif booking.use == "PAYMENT":
-        check_payment_reversal(place.settlement.state if place.settlement else None)
+        contract = place.settlement
+        check_payment_reversal(
+            contract.state if contract else None,
+            is_remitted=contract is not None and contract.treasury_receipt_no is not None,
+        )
     else:
         raise ReversalNotAllowed()
 

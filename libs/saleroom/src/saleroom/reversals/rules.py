@@ -18,11 +18,11 @@ def check_deposit_reversal(sale_state: str, deposit_state: str, *, is_reconciled
         raise ReversalNotAllowed()
 
 
-def check_payment_reversal(settlement_state: str | None) -> None:
-    """Return if the price has not gone on to the treasury.
+def check_payment_reversal(settlement_state: str | None, *, is_remitted: bool) -> None:
+    """Return if the price has not gone on to the treasury, for a delivery since reversed either.
 
     Raises:
-        ReversalNotAllowed: the contract is not just paid.
+        ReversalNotAllowed: the contract is not just paid, or its price is remitted.
     """
-    if settlement_state != "PAID":
+    if settlement_state != "PAID" or is_remitted:
         raise ReversalNotAllowed()
