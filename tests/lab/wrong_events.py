@@ -5,12 +5,12 @@ from lab.planting import Edit
 CURSOR_BY_ID = (
     Edit(
         "marketkit.outbox",
-        """    taken = await sql(session, TAKEN, limit=SEQUENCE_BATCH)
+        """    taken = await sql(session, TAKEN, limit=SEQUENCE_BATCH, bytes_max=RANGE_BYTES_MAX)
     waiting = sorted(taken.all(), key=lambda told: int(told.id))
 """,
         """    later = TAKEN.replace("FROM outbox ORDER", "FROM outbox WHERE id > (SELECT id FROM cursor) ORDER")
     assert later != TAKEN
-    taken = await sql(session, later, limit=SEQUENCE_BATCH)
+    taken = await sql(session, later, limit=SEQUENCE_BATCH, bytes_max=RANGE_BYTES_MAX)
     waiting = sorted(taken.all(), key=lambda told: int(told.id))
     if waiting:
         await sql(session, "UPDATE cursor SET id = :id", id=waiting[-1].id)

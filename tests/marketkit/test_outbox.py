@@ -295,6 +295,25 @@ async def test_telling_rings_the_sequencer_and_placing_rings_the_relay(
     assert heard == ["outbox", "log"]
 
 
+async def test_a_turn_moves_no_more_bytes_than_it_can_and_rings_for_the_rest(
+    kit_house: Database,
+) -> None:
+    for number in range(25):
+        await note(kit_house, f"key-{number}", number, fault="x" * 400_000)
+    async with kit_house.engine.connect() as listener:
+        raw: Any = (await listener.get_raw_connection()).driver_connection
+        await raw.set_autocommit(True)
+        await raw.execute("LISTEN outbox")
+        assert [await sequence_once(kit_house) for _ in range(4)] == [11, 11, 3, 0]
+        heard = [notice.channel async for notice in raw.notifies(timeout=2, stop_after=2)]
+        await raw.set_autocommit(False)
+        await listener.invalidate()
+    assert heard == ["outbox", "outbox"]
+    assert sorted(event["data"]["number"] for event in check(await log_of(kit_house))) == [
+        *range(25)
+    ]
+
+
 @given(st.text(max_size=40))
 def test_a_partition_is_one_of_six_and_always_the_same(key: str) -> None:
     assert partition_of(key, PARTITIONS) == partition_of(key, PARTITIONS) in range(PARTITIONS)

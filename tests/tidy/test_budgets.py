@@ -128,7 +128,7 @@ def test_files_are_short() -> None:
 
 
 def test_marketkit_stays_small() -> None:
-    assert sum(line_count(file) for file in MARKETKIT) <= 6_300
+    assert sum(line_count(file) for file in MARKETKIT) <= 6_400
     assert not [place(file) for file in MARKETKIT if line_count(file) > 350]
 
 

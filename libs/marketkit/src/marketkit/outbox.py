@@ -74,10 +74,16 @@ class RelayPosition(KitTable, table=True):
     sequence: int = Field(sa_type=Minor)
 
 
-TAKEN = (
-    "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox ORDER BY id LIMIT :limit) "
-    "RETURNING id, key, is_step, event"
-)
+# The first `limit`, ended by the one that reaches the bytes a turn may move.
+TAKEN = """
+DELETE FROM outbox WHERE id IN (
+    SELECT id FROM (
+        SELECT id, sum(size) OVER (ORDER BY id) - size AS before FROM (
+            SELECT id, octet_length(event) AS size FROM outbox ORDER BY id LIMIT :limit
+        ) AS few
+    ) AS own WHERE before < :bytes_max
+) RETURNING id, key, is_step, event
+"""
 # Up to `limit` events in their order, with the bytes of them up to each. The epoch comes with them:
 # asked for apart, events of a life that ends meanwhile could be told as the next one's.
 _RANGE = """
@@ -204,13 +210,13 @@ def stored(event: dict[str, Any]) -> bytes:
 
 
 async def sequence(session: Session) -> Sequenced:
-    """Move up to 500 outbox rows into the log, in order; who does not hold the heads waits.
+    """Move up to 500 outbox rows, and no more once they are 4 MB, into the log in their order.
 
-    The heads' row locks, taken in the transaction that writes, are the fence: any number of
-    sequencers may run, and one that was frozen finds its transaction gone.
+    The heads' row locks, taken in the transaction that writes, are the fence: who has them not
+    waits. Any number of sequencers may run; one that was frozen finds its transaction gone.
     """
     heads = await heads_of(session, lock=True)
-    taken = await sql(session, TAKEN, limit=SEQUENCE_BATCH)
+    taken = await sql(session, TAKEN, limit=SEQUENCE_BATCH, bytes_max=RANGE_BYTES_MAX)
     waiting = sorted(taken.all(), key=lambda told: int(told.id))
     if not waiting:
         return Sequenced(0, False)
@@ -229,6 +235,8 @@ async def sequence(session: Session) -> Sequenced:
             }
         )
     await _insert_and_ring(session, Log, rows, "log")
+    if sum(len(told.event) for told in waiting) >= RANGE_BYTES_MAX:
+        await sql(session, "NOTIFY outbox")  # for what the bytes left
     return Sequenced(len(waiting), any(told.is_step for told in waiting))
 
 
