@@ -364,6 +364,17 @@ async def test_what_waits_is_retried_by_itself(readers: Readers) -> None:
     assert figure(PARKED) == 0
 
 
+async def test_what_is_broken_waits_for_a_person_and_keeps_nobody_from_its_rows(
+    readers: Readers,
+) -> None:
+    await tell_facts(readers.owner, ("key-1", Noted(number=1, fault="lookup")))
+    await readers.reader.compare()
+    async with readers.house.transaction("worker") as other:
+        await positions_of(other, SOURCE)
+        assert await asyncio.wait_for(readers.reader.retry_waiting(), 5) == 0
+    assert figure(PARKED) == 1
+
+
 async def test_an_owner_out_of_reach_is_waited_for(readers: Readers) -> None:
     await tell_many(readers.owner)
     readers.transport.is_down = True

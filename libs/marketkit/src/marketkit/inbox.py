@@ -243,7 +243,8 @@ async def retry_parked(session: Session, reactions: Reactions, source: str, verd
     The positions are locked first: the reader's own fence, so that none is parked meanwhile.
     """
     await positions_of(session, source)
-    query = select(Parked).where(Parked.source == source)
+    keys = select(Parked.key).where(Parked.source == source, Parked.verdict == verdict)
+    query = select(Parked).where(Parked.source == source, col(Parked.key).in_(keys))
     rows = (await session.exec(query.order_by(col(Parked.partition), col(Parked.sequence)))).all()
     done = 0
     stuck: set[str] = set()
