@@ -159,6 +159,26 @@ async def test_no_place_is_told_while_another_sale_then_in_the_log_is_sealed(
                    "id = id || clock_timestamp() WHERE id = 'other'", "market")  # fmt: skip
 
 
+async def test_a_deposit_s_place_is_as_old_as_its_record_not_as_the_bank_s_day(
+    checker: Checker,
+) -> None:
+    await checker.story.open()
+    await checker.story.confirm()
+    await sequenced(checker.story.house)
+    await rows(
+        checker.story.house,
+        "INSERT INTO sale SELECT (json_populate_record(s, json_build_object('id', 'other', "
+        "'state', 'OPEN', 'announced_at', d.booked_at + interval '1 day'))).* "
+        "FROM sale s, deposit d WHERE s.id = :id AND d.registration_id = :registration_id",
+        "market",
+        id=checker.story.sale_id,
+        registration_id=checker.ids["deposit-receipt"],
+    )
+    assert not (await checker.proof("deposit-receipt"))["is_sealed"]
+    await rows(checker.story.house, "UPDATE bank_booking SET used_at = used_at + interval '1 day'")
+    assert (await checker.proof("deposit-receipt"))["is_sealed"]
+
+
 async def test_no_proof_names_anybody(checker: Checker) -> None:
     await checker.story.open()
     await checker.story.confirm()

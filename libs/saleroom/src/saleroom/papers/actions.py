@@ -10,11 +10,12 @@ from sqlmodel import col, select
 from contracts.sale import DepositConfirmed, SaleConfirmed, SealedBidPlaced
 from marketkit.checkpoint import covering
 from marketkit.codes import CITY, REGION_NAMES
-from marketkit.db import Session, house, sql
+from marketkit.db import Session, house, instant, sql
 from marketkit.facts import Fact
 from marketkit.signing import b64, same, sm3
 from marketkit.units import ASSET_UNITS, YUAN, day_of
 from saleroom.bids.tables import SealedBid
+from saleroom.bookings.tables import BankBooking
 from saleroom.entries.tables import Deposit, Registration
 from saleroom.markets import Market
 from saleroom.notices.tables import Sale
@@ -254,17 +255,30 @@ async def prove(
         sale_id=sale_id,
         sale_title=facts.sale.title,
         sm3=digest(facts),
-        is_sealed=await _is_place_sealed(session, sale_id, facts.issued_on),
+        is_sealed=await _is_place_sealed(
+            session, sale_id, await _told_on(session, facts, paper_id)
+        ),
         place=None,
     )
 
 
-async def _is_place_sealed(session: Session, sale_id: str, issued_on: date) -> bool:
+async def _told_on(session: Session, facts: Facts, paper_id: str) -> date:
+    """The day on which the fact of a paper got its place, or a later one."""
+    if facts.kind != "deposit-receipt":
+        return facts.issued_on
+    # It is issued as of the bank's booking; the log has it when that was recorded.
+    used = select(BankBooking.used_at).where(
+        BankBooking.registration_id == paper_id, BankBooking.use == "DEPOSIT"
+    )
+    return day_of((await session.exec(used)).first() or await instant(session))
+
+
+async def _is_place_sealed(session: Session, sale_id: str, told_on: date) -> bool:
     # Places of the same log would count the bids of any sale that was sealed then and is still.
     opened = select(Opening.id).where(Opening.sale_id == sale_id, Opening.state == "DONE")
     others = select(Sale.announced_at).where(col(Sale.state).in_(SEALED))
     return (await session.exec(opened)).first() is None or any(
-        announced_at is not None and day_of(announced_at) <= issued_on
+        announced_at is not None and day_of(announced_at) <= told_on
         for announced_at in (await session.exec(others)).all()
     )
 
