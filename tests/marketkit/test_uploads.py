@@ -1,6 +1,8 @@
 """What a file must be before a handler sees it: a sheet, of a known caller, not too large."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
@@ -9,7 +11,7 @@ from fastapi import APIRouter, Request
 from builders import Trust, a_client
 from marketkit.db import Database
 from marketkit.doors import open_to
-from marketkit.guard import UPLOAD_BYTES_MAX
+from marketkit.guard import UPLOAD_BYTES_MAX, UPLOADS_AT_ONCE
 from marketkit.web import create_app
 
 CSV = {"Content-Type": "text/csv"}
@@ -72,6 +74,35 @@ async def test_more_than_20_mb_is_not_even_read(client: httpx.AsyncClient) -> No
     answer = await client.post("/v1/files", content=endless(), headers=CSV)
     assert (answer.status_code, answer.json()["code"]) == (413, "BODY_TOO_LARGE")
     assert taken <= UPLOAD_BYTES_MAX + 2 * 65_536
+
+
+async def test_so_many_are_held_at_once_and_one_of_each(
+    client: httpx.AsyncClient, trust: Trust
+) -> None:
+    begun, going_on = asyncio.Semaphore(0), asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        begun.release()  # its bytes are asked for: it is taken in
+        yield b"a"
+        await going_on.wait()
+
+    async def send(number: int, body: Any = b"a") -> httpx.Response:
+        token = trust.token(sub=f"clerk-{number}")
+        headers = CSV | {"Authorization": f"Bearer {token}"}
+        return await client.post("/v1/files", content=body, headers=headers)
+
+    sending = []
+    for number in range(UPLOADS_AT_ONCE):
+        sending.append(asyncio.create_task(send(number, slow())))
+        await begun.acquire()
+        again = await send(number)
+        assert (again.status_code, again.json()["code"]) == (503, "BUSY")
+        assert again.headers["Retry-After"] == "1"
+        assert (await send(99)).is_success is (number < UPLOADS_AT_ONCE - 1)
+    going_on.set()
+    assert {one.status_code for one in await asyncio.gather(*sending)} == {200}
+    for number in range(UPLOADS_AT_ONCE + 1):
+        assert (await send(number)).is_success
 
 
 async def test_no_other_address_takes_files(client: httpx.AsyncClient) -> None:

@@ -14,7 +14,7 @@ from contracts.escrow import BankFileKept
 from contracts.sale import DepositConfirmed
 from databases import rows
 from marketkit.db import Database
-from marketkit.guard import UPLOAD_BYTES_MAX
+from marketkit.guard import UPLOAD_BYTES_MAX, UPLOADS_AT_ONCE
 from saleroom.statements.routes import routes
 from stories import Story
 from toy_market import DEPOSIT_DUE, OPENS, TICK, Doors
@@ -45,7 +45,7 @@ async def test_a_deposit_is_booked_by_the_bank_s_line(room: Story, counter: Coun
     assert (deposit.state, deposit.bank_serial) == ("CONFIRMED", f"S-{entered.registration_id}")
     (kept,) = await rows(room.house, "SELECT body, kept_by FROM bank_file")
     assert bytes(kept.body) == file
-    assert kept.kept_by.endswith("|caller")
+    assert "|caller-" in kept.kept_by
     assert await counter.verdicts(file) == [verdict]
     assert len(await room.told(DepositConfirmed)) == 1
     assert len(await room.told(BankFileKept)) == 1
@@ -146,8 +146,9 @@ async def test_the_same_file_five_times_at_once_has_one_effect(
     room.at(OPENS)
     file = a_csv(*(a_row(one) for one in entered))
     answers = await asyncio.gather(*(counter.hand_in(file) for _ in range(5)))
-    assert {answer.status_code for answer in answers} == {202}
-    assert len({answer.content for answer in answers}) == 1
+    taken = [answer for answer in answers if answer.status_code != 503]
+    assert len(taken) >= UPLOADS_AT_ONCE
+    assert {(answer.status_code, answer.content) for answer in taken} == {(202, taken[0].content)}
     assert await counter.codes(file) == ["DEPOSIT_BOOKED"] * 5
     assert len(await room.told(DepositConfirmed)) == 5
     assert len(await room.told(BankFileKept)) == 1
