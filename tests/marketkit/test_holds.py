@@ -1,6 +1,6 @@
 """Holds by the list: each take gets what it would have got alone, in its order."""
 
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 
@@ -12,12 +12,15 @@ from marketkit.holds import Take, hold_each, void_part
 from marketkit.ledger import (
     InsufficientFreeQuantity,
     PledgedQuantity,
+    RightExpired,
     book,
     imbalance,
     open_account,
 )
 from marketkit.movements import Leg
+from marketkit.units import day_of
 
+DAY = timedelta(days=1)
 OLD, NEW = date(2022, 1, 1), date(2022, 5, 1)
 
 
@@ -83,6 +86,28 @@ async def test_a_list_over_many_accounts_and_lots_books_each_its_own(kit_house: 
         [Leg("city", "ENERGY", "a", 0, 40)],
     ]
     await assert_conserved(kit_house)
+
+
+async def test_what_is_past_its_last_day_is_held_for_nobody(kit_house: Database) -> None:
+    at = a_booking("TEST", "k").booked_at
+    today = day_of(at)
+
+    async def work(session: Session) -> None:
+        for lot_id, last in (("ended", today - DAY), ("ending", today), ("endless", None)):
+            lot = a_lot(lot_id, effective_on=OLD, valid_until_on=last)
+            await an_issue(session, 50, lot=lot)
+
+    await kit_house.run(work)
+    sale = [a_take(quantity, f"k{quantity}") for quantity in (50, 20)]
+    pledge = [a_take(quantity, f"p{quantity}", creditor="bank") for quantity in (31, 30, 70)]
+    assert await taken(kit_house, *sale, *pledge) == [
+        [Leg("city", "ENERGY", "ending", 0, 50)],
+        [Leg("city", "ENERGY", "endless", 0, 20)],
+        RightExpired,
+        [Leg("city", "ENERGY", "endless", 0, 30)],
+        InsufficientFreeQuantity,
+    ]
+    assert (await held(kit_house))[("city", "ended")] == 0
 
 
 async def test_nothing_to_be_had_writes_nothing(kit_house: Database) -> None:

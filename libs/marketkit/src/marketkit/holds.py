@@ -7,9 +7,10 @@ from sqlmodel import col, select
 
 from marketkit.db import Session, new_id, sql
 from marketkit.errors import Conflict
-from marketkit.ledger import PLEDGED, Booking, Hold, book, book_each, shortage
+from marketkit.ledger import PLEDGED, Booking, Hold, RightExpired, book, book_each, shortage
 from marketkit.movements import Leg
 from marketkit.rows import insert_all
+from marketkit.units import day_of
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class _Open:
     lot: str
     restrictions: tuple[object, ...]
     is_barred: bool
+    is_expired: bool
     free: int
     pledged: int
 
@@ -48,6 +50,7 @@ async def hold(
     Those that no local project may use now come last: for its market to refuse.
 
     Raises:
+        RightExpired: they would hold so much, were some not past its last day.
         PledgedQuantity: art. 19, they would hold so much, were it not pledged.
         InsufficientFreeQuantity: the first lot and those restricted like it do not hold so much.
     """
@@ -83,7 +86,7 @@ def _picked_each(takes: Sequence[Take], lots: _Lots) -> list[list[Leg] | Conflic
 
 
 def _picked(take: Take, lots: list[_Open]) -> list[Leg] | Conflict:
-    usable = [one for one in lots if one.free]
+    usable = [one for one in lots if one.free and not one.is_expired]
     if take.creditor is None:
         usable.sort(key=lambda one: one.is_barred)
         usable = [one for one in usable if one.restrictions == usable[0].restrictions]
@@ -94,6 +97,8 @@ def _picked(take: Take, lots: list[_Open]) -> list[Leg] | Conflict:
             parts.append((one, part))
             left -= part
     if left:
+        if left <= sum(one.free for one in lots if one.is_expired):
+            return RightExpired()
         return shortage(is_pledged=left <= sum(one.pledged for one in lots))
     for one, part in parts:
         one.free -= part
@@ -113,9 +118,11 @@ async def _lots_of(session: Session, takes: Sequence[Take], *, pledged: str) -> 
         accounts=[take.account for take in takes],
     )
     lots: _Lots = {}
+    today = day_of(takes[0].booking.booked_at)
     for row in sorted(found.all(), key=lambda row: (row.effective_on, row.id)):
         is_barred = row.needs_city_consent or not row.is_locally_usable
-        opened = _Open(row.id, tuple(row[5:9]), is_barred, row.free, int(row.pledged))
+        is_expired = row.valid_until_on is not None and row.valid_until_on < today
+        opened = _Open(row.id, tuple(row[5:9]), is_barred, is_expired, row.free, int(row.pledged))
         lots.setdefault((row.account, row.asset), []).append(opened)
     return lots
 

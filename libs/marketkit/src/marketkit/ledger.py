@@ -27,6 +27,10 @@ class PledgedQuantity(Conflict):
     article = "art. 19"
 
 
+class RightExpired(Conflict):
+    title = "所需数量已过有效期，不得使用、出让或质押"
+
+
 def shortage(*, is_pledged: bool) -> Conflict:
     return PledgedQuantity() if is_pledged else InsufficientFreeQuantity()
 
