@@ -15,9 +15,9 @@ BIN = Path(sys.executable).parent
 REPORTS = ROOT / ".pytest_cache" / "lanes"
 CODE = ("libs", "services", "cli", "tests", "bench")
 NO_TESTS_RAN = 5
-# A file's tests share what its fixtures made, so it stays with one process; in the order of their
-# names, for the shortest stand at the end.
-SPREAD = ("--dist", "loadfile", "--no-loadscope-reorder")
+# Three on two processors: tests wait for databases. A file's tests share what its fixtures made, so
+# it stays with one process; in the order of their names, for the shortest stand at the end.
+SPREAD = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
 
 
 @dataclass
@@ -92,7 +92,7 @@ def check(tally: Tally) -> None:
 
 def unit(tally: Tally) -> None:
     chromium(tally)
-    pytest(tally, "unit", "-n", "2", *SPREAD, "-m", "not kafka and not slow", "--ignore=tests/tidy")
+    pytest(tally, "unit", *SPREAD, "-m", "not kafka and not slow", "--ignore=tests/tidy")
 
 
 def kafka(tally: Tally) -> None:
@@ -105,13 +105,13 @@ def kafka(tally: Tally) -> None:
         jars()
     except KafkaMissing as missing:
         tally.skip(f"the real Kafka: {missing}; every test of it below is skipped")
-    pytest(tally, "kafka", "-n", "2", *SPREAD, "-m", "kafka")
+    pytest(tally, "kafka", *SPREAD, "-m", "kafka")
 
 
 def slow(tally: Tally) -> None:
     chromium(tally)
     strace(tally)
-    pytest(tally, "slow", "-n", "2", *SPREAD, "-m", "slow and not kafka")
+    pytest(tally, "slow", *SPREAD, "-m", "slow and not kafka")
 
 
 def chromium(tally: Tally) -> None:
