@@ -15,6 +15,7 @@ from contracts.sale import BidsRevealed, OpeningSessionBegun, RevealedBid, SaleC
 from databases import ENERGY, Migrated, Package, rows
 from marketkit.db import Database
 from marketkit.signing import b64, sm3
+from marketkit.units import MINOR_MAX, YUAN
 from saleroom.opener import Opener, leased, opener_loops
 from saleroom.openings import actions
 from saleroom.recompute import in_parts, whole
@@ -107,6 +108,14 @@ async def test_private_keys_are_in_no_table_and_no_text(story: Story) -> None:
     for secret in (pair.private_key.hex(), b64(pair.private_key)):
         assert not any(secret in text for text in stored)
         assert secret not in repr(story.opener)
+
+
+async def test_a_bid_nobody_can_pay_keeps_no_sale_from_its_end(story: Story) -> None:
+    await story.bidders((YUAN.format(MINOR_MAX), "2"), ("226.50", "4000"))
+    await story.open()
+    assert await story.state() == "CLEARED"
+    await story.confirm()
+    assert (await story.settlement(2)).quantity == "4000.000"
 
 
 async def many_bids(story: Story) -> list[dict[str, Any]]:
