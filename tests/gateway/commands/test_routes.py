@@ -105,7 +105,8 @@ def _add_bids(router: APIRouter) -> None:
 
 def _add_files(router: APIRouter) -> None:
     @router.post("/v1/bank-files", tags=["quiet", "upload"], **open_to("trading_center"))
-    async def take_file(request: Request) -> dict[str, Any]:
+    async def take_file(request: Request, response: Response) -> dict[str, Any]:
+        response.headers["Content-Disposition"] = 'inline; filename="1.pdf"'
         return {"size": len(await request.body()), "type": request.headers["content-type"]}
 
 
@@ -412,6 +413,7 @@ async def test_a_file_goes_to_its_owner_as_it_is(gateway: httpx.AsyncClient, tru
     answer = await gateway.post("/v1/energy/bank-files", content=body, headers=headers)
     assert answer.status_code == 200, answer.text
     assert answer.json() == {"size": len(body), "type": "text/csv"}
+    assert answer.headers["content-disposition"] == 'inline; filename="1.pdf"'
     elsewhere = await gateway.post("/v1/energy/things", content=body, headers=headers)
     assert elsewhere.status_code == 413
     unknown = headers | {"Authorization": "Bearer forged"}

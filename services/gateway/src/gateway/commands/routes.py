@@ -45,7 +45,14 @@ DESCRIPTION_FRESH_S = 60.0
 
 # What goes on and what comes back; anything else, `X-User-Id` and its like, stays behind.
 _ASKED = (b"authorization", b"idempotency-key", b"content-type", b"if-match", b"accept")
-_ANSWERED = ("content-type", "retry-after", "www-authenticate", "etag", "cache-control")
+_ANSWERED = (
+    "content-type",
+    "content-disposition",
+    "retry-after",
+    "www-authenticate",
+    "etag",
+    "cache-control",
+)
 
 
 class UpstreamDown(Busy):
