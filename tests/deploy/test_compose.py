@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
+from gateway.commands.rules import UPLOADS
+from marketkit.guard import UPLOAD_BYTES_MAX
+
 ROOT = Path(__file__).parents[2]
 # Made by deploy/make_keys.py on the machine, never in the repository.
 MADE_LATER = ("./keys/", "./secrets/")
@@ -56,6 +59,23 @@ def test_what_is_used_is_declared() -> None:
         assert set(one.get("secrets", [])) <= COMPOSE["secrets"].keys()
         assert set(one.get("networks", [])) <= COMPOSE["networks"].keys()
         assert set(one.get("depends_on", {})) <= SERVICES.keys()
+
+
+def test_what_kafka_keeps_is_on_its_volume() -> None:
+    kafka = SERVICES["kafka"]
+    assert kafka["volumes"] == [f"kafka:{kafka['environment']['KAFKA_LOG_DIRS']}"]
+
+
+def test_the_sample_of_a_portal_knows_its_longest_answer_and_its_largest_question() -> None:
+    said = (ROOT / "deploy" / "nginx" / "yaosu.conf").read_text()
+    gateway = json.loads((ROOT / "services" / "gateway" / "openapi.json").read_text())
+    (stream,) = re.findall(r"location = (\S+) \{", said)
+    assert stream in gateway["paths"]
+    ((files, megabytes),) = re.findall(
+        r"location ~ (\S+) \{\s+client_max_body_size\s+(\d+)m;", said
+    )
+    assert int(megabytes) * 1024 * 1024 == UPLOAD_BYTES_MAX
+    assert all(re.fullmatch(files.strip("^$"), f"/v1/energy/{place}") for place in UPLOADS)
 
 
 def test_ports_are_open_to_this_machine_only() -> None:

@@ -323,3 +323,6 @@ def test_settings_that_do_not_hold_are_said_without_their_values(house: House) -
     assert "YAOSU_ALLOWED_HOSTS" in said
     assert house.settings["YAOSU_DATABASE_URL"] not in said
     assert "Traceback" not in said
+    with house.start("all", YAOSU_CITY="370600") as process:
+        said, _ = process.communicate(timeout=30)
+    assert (process.returncode, "YAOSU_CITY" in said) == (1, True)

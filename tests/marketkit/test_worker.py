@@ -12,21 +12,18 @@ from brokers import Broker
 from builders import MAC_KEY, a_lot, an_issue
 from databases import LAND, Migrated, Package, rows
 from marketkit import worker
-from marketkit.closings import Books
+from marketkit.closings import CHECKED, IMBALANCE, Books, check_ledger
 from marketkit.db import Database, Session
 from marketkit.inbox import rebuild
 from marketkit.kafka import WireDown, listening
 from marketkit.outbox import tell
 from marketkit.reader import reader_loops
 from marketkit.worker import (
-    CHECKED,
     CLOCK_OFFSET,
-    IMBALANCE,
     RESTARTS,
     UNSEQUENCED,
     Bells,
     Loop,
-    check_ledger,
     measure,
     pause_s,
     relay_forever,
@@ -151,7 +148,7 @@ async def test_of_two_bells_one_has_the_relays_lease_also_after_it_was_lost(
     assert [bell.is_relay for bell in bells] == [False, False]
 
 
-async def test_the_clock_runs_its_ticks_and_signs_checkpoints(kit_house: Database) -> None:
+async def test_the_clock_runs_its_ticks(kit_house: Database) -> None:
     ticked = []
 
     async def tick(session: Session) -> None:
@@ -162,7 +159,21 @@ async def test_the_clock_runs_its_ticks_and_signs_checkpoints(kit_house: Databas
 
     async with running([Loop("clock", lambda: worker.clock_forever(kit_house, [tick]))]):
         await until(twice)
-    assert len(await rows(kit_house, "SELECT * FROM checkpoint")) == 1
+
+
+async def test_what_cannot_be_told_stops_no_checkpoint_and_no_look_at_the_books(
+    kit_house: Database,
+) -> None:
+    async def tick(session: Session) -> None:
+        raise LookupError
+
+    async def is_watched() -> bool:
+        return bool(CHECKED._value.get() and await rows(kit_house, "SELECT * FROM checkpoint"))
+
+    await kit_house.run(lambda s: an_issue(s, 500, lot=a_lot("lot-1")))
+    CHECKED.set(0)
+    async with running(standard_loops(kit_house, "127.0.0.1:1", TOPIC, MAC_KEY, [tick])):
+        await until(is_watched)
 
 
 async def test_an_imbalance_is_shown_and_logged(kit_house: Database, migrated: Databases) -> None:

@@ -8,7 +8,15 @@ import pytest
 from xlsxwriter import Workbook
 
 from saleroom.exports import csv_bytes, xlsx_bytes
-from saleroom.sheets import Cell, SheetUnreadable, address_of, cells_of, read_sheet
+from saleroom.sheets import (
+    CHARACTERS_MAX,
+    Cell,
+    SheetTooLarge,
+    SheetUnreadable,
+    address_of,
+    cells_of,
+    read_sheet,
+)
 
 HOSTILE = [
     '=HYPERLINK("http://example.com")',
@@ -98,4 +106,15 @@ def test_entities_are_not_unfolded() -> None:
     with zipfile.ZipFile(file, "w") as packed:
         packed.writestr("xl/worksheets/sheet1.xml", sheet)
     with pytest.raises(SheetUnreadable):
+        cells_of(file.getvalue())
+
+
+def test_a_text_that_many_cells_share_counts_as_often_as_it_is_said() -> None:
+    file = io.BytesIO()
+    with Workbook(file, {"in_memory": True}) as book:
+        sheet = book.add_worksheet()
+        for row in range(CHARACTERS_MAX // 32_000 + 1):
+            sheet.write_string(row, 0, "é" * 32_000)
+    assert len(file.getvalue()) < 20_000
+    with pytest.raises(SheetTooLarge):
         cells_of(file.getvalue())

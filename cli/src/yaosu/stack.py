@@ -154,7 +154,8 @@ class Stack:
     async def wait_ready(self, name: str) -> None:
         """Return once the service says that it can serve."""
         service = self.services[name]
-        async with httpx.AsyncClient(base_url=service.inner_url, timeout=2) as client:
+        url = service.inner_url
+        async with httpx.AsyncClient(base_url=url, timeout=2, trust_env=False) as client:
 
             async def answers() -> bool:
                 return (await client.get("/readyz")).is_success

@@ -15,7 +15,7 @@ from saleroom.corrections.rules import CorrectionIn
 from saleroom.notices.actions import ReasonIn, resume_sale, suspend_sale
 from stories import Story
 from told_board import ENERGY, digest_after, interleaved
-from toy_market import CLOSES, DAY
+from toy_market import CLOSES, DAY, TOY
 
 ORDERS = 100
 
@@ -25,7 +25,7 @@ async def a_sale_to_its_end(house: Database) -> None:
     story = Story(house)
     sale_id = await story.announce()
     correction = CorrectionIn.model_validate({"text": "补充说明"})
-    await house.run(lambda s: correct_notice(s, sale_id, correction))
+    await house.run(lambda s: correct_notice(s, TOY, sale_id, correction))
     await house.run(lambda s: suspend_sale(s, sale_id, ReasonIn(reason="系统检修")))
     await house.run(lambda s: resume_sale(s, sale_id))
     await story.bidders(("226.50", "4000"), ("220.00", "5000"), ("199.00", "1000"))

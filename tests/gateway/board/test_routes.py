@@ -1,6 +1,7 @@
 """The board's answers in JSON and Atom, and what nobody may learn from them before the opening."""
 
 from collections.abc import AsyncIterator
+from datetime import date
 from xml.etree import ElementTree
 
 import httpx
@@ -9,7 +10,7 @@ from prometheus_client import generate_latest
 from structlog.testing import capture_logs
 
 from builders import Trust, a_client, a_project_code, a_uscc
-from contracts import holdings
+from contracts import energy, holdings
 from contracts import sale as told
 from databases import rows
 from gateway.board.routes import routes
@@ -166,6 +167,18 @@ async def test_an_enterprise_sees_what_it_holds_and_nobody_else_s(
     assert line["project_code"] == a_project_code(1)
     assert answer["as_of"] == line["as_of"]
     assert {source["market"] for source in answer["sources"]} == {"energy", "emission"}
+    # Of another partition, a pledge may be read before what it binds.
+    account = f"enterprise:{a_uscc(4)}:ENERGY"
+    pledged = energy.PledgeRegistered(
+        account=account, creditor_uscc=a_uscc(9), asset="ENERGY", quantity="5.000",
+        document_no="质1", effective_on=date(2022, 6, 1),
+        movements=[
+            Movement(account=account, asset="ENERGY", lot="lot-1", posted="0.000", held="5.000")
+        ],
+    )  # fmt: skip
+    await teller.tell([held_by(4, "1.000")[0], ("pledge-1", pledged)])
+    (early,) = (await own("enterprise", region_code="", uscc=a_uscc(4))).json()["holdings"]
+    assert (early["posted"], early["available"]) == ("0.000", "-5.000")
     for uscc in (a_uscc(3), "", "%", "*"):
         other = await own("enterprise", region_code="370500", uscc=uscc)
         assert (other.status_code, other.json()["holdings"]) == (200, [])

@@ -22,6 +22,7 @@ PAYEE = Payee(
     is_reconciled=False,
     deposit_due_at=NOON,
     registration_state="QUALIFIED",
+    registered_at=NOON - 3 * DAY,
     deposit_state="PENDING",
     deposit_due_fen=YUAN.parse("400000.00"),
 )

@@ -22,7 +22,7 @@ from saleroom.entries.actions import RegistrationOut
 from saleroom.entries.rules import RegistrationStateNotAllowed, RegistrationUnknown
 from saleroom.notices.rules import SaleStateNotAllowed, SaleUnknown, TimetableWrong
 from stories import Story, a_step, events
-from toy_market import ANNOUNCED, CLOSES, DAY, OPENS, OPENS_BY, TICK, bidder, put_sale
+from toy_market import ANNOUNCED, CLOSES, DAY, OPENS, OPENS_BY, TICK, TOY, bidder, put_sale
 
 TEXT = "第三条“交易单位”系笔误，以本公告为准。"
 
@@ -40,7 +40,7 @@ async def story(energy_house: Database) -> Story:
 
 async def correct(story: Story, **changes: Any) -> CorrectionOut:
     form = CorrectionIn.model_validate({"text": TEXT, **changes})
-    return await story.house.run(lambda s: actions.correct_notice(s, story.sale_id, form))
+    return await story.house.run(lambda s: actions.correct_notice(s, TOY, story.sale_id, form))
 
 
 async def accept(story: Story, number: int, correction: int = 1, by: int = 0) -> RegistrationOut:

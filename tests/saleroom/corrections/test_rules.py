@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from contracts.sale import Timetable
+from marketkit.policy import Rule
 from saleroom.corrections.rules import (
     CorrectionAlreadyAccepted,
     CorrectionIn,
@@ -29,6 +30,7 @@ from toy_market import (
     TICK,
 )
 
+THREE_DAYS = Rule[int](value=3, unit="day", article="art. 5")
 PLANNED = Timetable(
     registration_closes_at=REGISTRATION_CLOSES,
     opens_at=OPENS,
@@ -41,13 +43,24 @@ PLANNED = Timetable(
 
 
 def corrected(at: datetime = ANNOUNCED, **changes: datetime) -> Timetable:
-    return put_off(PLANNED, TimetableIn(**changes), at)
+    return put_off(PLANNED, TimetableIn(**changes), at, THREE_DAYS)
 
 
 def test_what_is_not_named_stays() -> None:
     assert corrected() == PLANNED
     later = corrected(opens_by=OPENS_BY + DAY)
     assert later == PLANNED.model_copy(update={"opens_by": OPENS_BY + DAY})
+
+
+@pytest.mark.article("art. 5")
+def test_others_have_three_days_to_accept_before_bidding_ends() -> None:
+    last = CLOSES - 3 * DAY
+    assert corrected(last) == PLANNED
+    with pytest.raises(TimetableWrong) as refused:
+        corrected(last + TICK)
+    assert refused.value.article == "art. 5"
+    changes = {"closes_at": CLOSES + DAY, "deposit_due_at": DEPOSIT_DUE + DAY}
+    assert corrected(last + TICK, **changes).closes_at == CLOSES + DAY
 
 
 @pytest.mark.article("notice")

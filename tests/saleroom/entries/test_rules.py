@@ -1,15 +1,17 @@
 """Who may enter a sale, what deposit falls due, and when it counts."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from marketkit.units import SHANGHAI
 from saleroom.entries.rules import (
     BookedInFuture,
     DepositAmountWrong,
+    DepositEarly,
     DepositLate,
     QuantityNotOffered,
     RefusalReasonMissing,
@@ -89,6 +91,7 @@ def check(**changes: Any) -> None:
         "due_fen": 100,
         "amount_fen": 100,
         "booked_at": DEPOSIT_DUE,
+        "registered_at": REGISTRATION_CLOSES,
         "due_at": DEPOSIT_DUE,
         "at": DEPOSIT_DUE + timedelta(hours=1),
     }
@@ -97,6 +100,14 @@ def check(**changes: Any) -> None:
 
 def test_a_deposit_booked_at_the_last_instant_counts_though_noted_later() -> None:
     check()
+
+
+def test_a_deposit_is_no_older_than_the_day_of_its_registration() -> None:
+    midnight = datetime(2022, 10, 19, tzinfo=SHANGHAI)
+    registered_at = midnight + timedelta(hours=9)
+    check(booked_at=midnight, registered_at=registered_at)
+    with pytest.raises(DepositEarly):
+        check(booked_at=midnight - TICK, registered_at=registered_at)
 
 
 @pytest.mark.parametrize(

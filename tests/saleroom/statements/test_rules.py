@@ -42,7 +42,7 @@ def test_amounts_people_write(text: str, fen: int) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "0", "0.00", "-1.00", "+1.00", "1.001", "1e6", "１００", "NaN", "1,00", "1 000", "￥1.00",
-     "99999999999999999999"],
+     "99999999999999999999", "1000000000000.01"],
 )  # fmt: skip
 def test_what_is_no_amount(text: str) -> None:
     fault = read(金额=text)
@@ -63,7 +63,7 @@ def test_times_banks_write(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "2022-10-17", "2022-02-30 09:00:00", "2022-10-17 24:00:00", "17.10.2022 09:00",
-     "2022-10-17T09:00:00Z", "44851.375"],
+     "2022-10-17T09:00:00Z", "44851.375", "0001-01-01 00:00:00", "9999-12-31 23:59:59"],
 )  # fmt: skip
 def test_what_is_no_time(text: str) -> None:
     fault = read(入账时间=text)
@@ -86,6 +86,8 @@ def test_what_is_no_time(text: str) -> None:
         ("对方账号", "6.22E+18"),
         ("对方账号", ""),
         ("子账号", "1" * 41),
+        ("子账号", "3705\x00"),
+        ("子账号", "子"),
         ("摘要", "a\x1b[31m"),
         ("摘要", "字" * 201),
     ],

@@ -10,12 +10,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, TypeVar
 
+from prometheus_client import Gauge
 from sqlmodel import Field
 
 from marketkit.db import Database, KitTable, Minor, Session, sql
 from marketkit.ledger import Imbalance, imbalance
+from marketkit.logs import log
 
 T = TypeVar("T")
+IMBALANCE = Gauge("yaosu_ledger_imbalance", "Minor units out of conservation", ["asset"])
+CHECKED = Gauge("yaosu_ledger_checked_balances", "Balances the last conservation check saw")
+
 CLOSE_EVERY = 50_000
 LOCK = 7_370_502
 
@@ -184,3 +189,19 @@ class Books:
             return await work(session)
 
         return await self.house.run(attempt, "worker")
+
+
+async def check_ledger(books: Books) -> Imbalance:
+    """Recompute conservation and show it; a figure other than 0 is an alarm.
+
+    While there is none, what no movement can precede any more is closed.
+    """
+    found = await books.check()
+    CHECKED.set(found.row_count)
+    for asset, amount in found.by_asset.items():
+        IMBALANCE.labels(asset).set(amount)
+        if amount:
+            log.error("ledger_imbalance", asset=asset, amount=amount)
+    if not any(found.by_asset.values()):
+        await books.close()
+    return found

@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from marketkit import inner, migrations, worker
 from marketkit.checkpoint import KeyRetired, note_key
+from marketkit.codes import CITY
 from marketkit.db import Database, House, undurable
 from marketkit.identity import Verifier
 from marketkit.logs import configure, log
@@ -116,7 +117,7 @@ def main(program: Program, arguments: Sequence[str] | None = None) -> None:
 
 def _settings(program: Program) -> Settings:
     try:
-        return program.settings()
+        settings = program.settings()
     except ValidationError as error:
         said = (
             f"{'YAOSU_' + '_'.join(map(str, fault['loc'])).upper() if fault['loc'] else 'settings'}"
@@ -124,6 +125,9 @@ def _settings(program: Program) -> Settings:
             for fault in error.errors(include_input=False)
         )
         raise SettingsWrong("\n".join(said)) from None
+    if settings.city != CITY:
+        raise SettingsWrong(f"YAOSU_CITY: the regions of this release are those of {CITY}")
+    return settings
 
 
 async def _serve(program: Program, parts: Parts, role: str) -> None:

@@ -136,6 +136,7 @@ SignedQuantity = Annotated[
 _INSTANT = re.compile(
     r"\d{4}-\d\d-\d\dT([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?(Z|[+-]\d\d:[0-5]\d)", re.ASCII
 )
+_FIRST, _LAST = datetime(1902, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
@@ -143,21 +144,28 @@ def _read_instant(value: object) -> datetime:
     if isinstance(value, str):
         if not _INSTANT.fullmatch(value):
             raise ValueError("须为带时区偏移的RFC 3339时间")
-        try:
-            value = datetime.fromisoformat(value).astimezone(UTC)
-        except OverflowError:
-            raise ValueError("时间超出可表示范围") from None
+        value = datetime.fromisoformat(value)
     if not isinstance(value, datetime) or value.tzinfo is None:
         raise ValueError("须为带时区偏移的RFC 3339时间")
-    return value.astimezone(UTC)
+    return in_reach(value)
+
+
+def in_reach(at: datetime) -> datetime:
+    """The instant in UTC, if days can be added to it and any zone can say it; else ValueError.
+
+    Kept in a row, one that its reader cannot represent would stop whoever comes upon it, for ever.
+    (Before 1901 the city went by the sun, by seconds of an offset that RFC 3339 cannot say.)
+    """
+    if not _FIRST <= at < _LAST:
+        raise ValueError("年份须在1902至2999之间")
+    return at.astimezone(UTC)
 
 
 def _read_day(value: object) -> date:
-    if isinstance(value, str) and _DAY.fullmatch(value):
-        return date.fromisoformat(value)
-    if type(value) is date:
-        return value
-    raise ValueError("须为YYYY-MM-DD日期")
+    day = date.fromisoformat(value) if isinstance(value, str) and _DAY.fullmatch(value) else value
+    if type(day) is date and _FIRST.date() <= day < _LAST.date():
+        return day
+    raise ValueError("须为YYYY-MM-DD日期，年份在1902至2999之间")
 
 
 def _edge_of(read: Any, write: Any, form: str) -> Any:
@@ -179,10 +187,8 @@ def _edge_of(read: Any, write: Any, form: str) -> Any:
 
 
 def format_instant(at: datetime) -> str:
-    """RFC 3339 in the city's own zone, microseconds kept."""
-    here = at.astimezone(SHANGHAI)
-    # Before 1901 the city went by the sun, by seconds of an offset that RFC 3339 cannot say.
-    return (here if here.strftime("%z")[5:] == "" else at.astimezone(UTC)).isoformat()
+    """RFC 3339 in the city's own zone, microseconds kept; of an instant in reach."""
+    return at.astimezone(SHANGHAI).isoformat()
 
 
 Instant = Annotated[datetime, _edge_of(_read_instant, format_instant, "date-time")]

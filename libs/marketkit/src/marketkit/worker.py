@@ -10,11 +10,10 @@ from prometheus_client import Counter, Gauge
 from sqlalchemy.engine import make_url
 
 from marketkit.checkpoint import sign_checkpoint
-from marketkit.closings import Books
+from marketkit.closings import Books, check_ledger
 from marketkit.db import Database, Session, sql
 from marketkit.feed import FeedDown
 from marketkit.kafka import Wire, WireDown, producing
-from marketkit.ledger import Imbalance
 from marketkit.logs import log
 from marketkit.outbox import SEQUENCE_BATCH, UNCUT_BYTES_MAX, note_sent, sequence, unsent
 
@@ -25,8 +24,6 @@ OLDEST_UNSENT = Gauge(
 )
 CLOCK_OFFSET = Gauge("yaosu_clock_offset_seconds", "The service's clock, ahead of the database's")
 UNSENT = Gauge("yaosu_outbox_unsent", "Hundreds of events not sent yet")
-IMBALANCE = Gauge("yaosu_ledger_imbalance", "Minor units out of conservation", ["asset"])
-CHECKED = Gauge("yaosu_ledger_checked_balances", "Balances the last conservation check saw")
 UNSENDABLE = Counter("yaosu_outbox_unsendable_total", "Events the broker can never take")
 
 BACKOFF_S_MAX = 5.0
@@ -178,12 +175,18 @@ async def relay_forever(
 
 async def clock_forever(house: Database, ticks: Sequence[Tick]) -> None:
     """Tell what has fallen due; nothing is decided here, commands judge their deadlines."""
+    while True:
+        for tick in ticks:
+            await house.run(tick, "worker")
+        await asyncio.sleep(0.5)
+
+
+async def watch_forever(house: Database) -> None:
+    """Measure, sign and check the books; what falls due and cannot be told stops none of it."""
     now = asyncio.get_running_loop().time
     checkpoint_due = ledger_due = now()
     books = Books(house)
     while True:
-        for tick in ticks:
-            await house.run(tick, "worker")
         await house.run(measure, "worker")
         if now() >= checkpoint_due:
             await house.run(sign_checkpoint, "worker")
@@ -210,22 +213,6 @@ async def measure(session: Session) -> None:
     CLOCK_OFFSET.set(row.offset_s)
 
 
-async def check_ledger(books: Books) -> Imbalance:
-    """Recompute conservation and show it; a figure other than 0 is an alarm.
-
-    While there is none, what no movement can precede any more is closed.
-    """
-    found = await books.check()
-    CHECKED.set(found.row_count)
-    for asset, amount in found.by_asset.items():
-        IMBALANCE.labels(asset).set(amount)
-        if amount:
-            log.error("ledger_imbalance", asset=asset, amount=amount)
-    if not any(found.by_asset.values()):
-        await books.close()
-    return found
-
-
 def standard_loops(
     house: Database, servers: str, topic: str, mac_key: bytes, ticks: Sequence[Tick] = ()
 ) -> list[Loop]:
@@ -237,6 +224,7 @@ def standard_loops(
         Loop("sequencer", lambda: sequence_forever(house, bells)),
         Loop("relay", lambda: relay_forever(house, bells, servers, topic, mac_key)),
         Loop("clock", lambda: clock_forever(house, ticks)),
+        Loop("watch", lambda: watch_forever(house)),
     ]
 
 

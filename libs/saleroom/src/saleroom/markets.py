@@ -60,6 +60,7 @@ class SaleRules(Rules):
     deposit_ratio: Rule[Bounds]
     deposit_interest: Rule[Bounds]
     announcement_days: Rule[Bounds]
+    correction_days: Rule[Annotated[int, Field(ge=0)]]
     publicity_days: Rule[Bounds]
     deposit_refund_days: Rule[Annotated[int, Field(ge=0)]]
     payment_days: Rule[Bounds]

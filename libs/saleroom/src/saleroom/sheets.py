@@ -26,6 +26,7 @@ BYTES_MAX = 20 * 1024 * 1024
 UNZIPPED_BYTES_MAX = 200 * 1024 * 1024
 ROWS_MAX = 20_000
 COLUMNS_MAX = 40
+CHARACTERS_MAX = 8_000_000
 MEMORY_BYTES_MAX = 1536 * 1024 * 1024
 READ_S_MAX = 20
 _XLS = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -82,6 +83,9 @@ def cells_of(body: bytes) -> list[list[Cell]]:
     """
     rows = _excel(body) if body.startswith((b"PK", _XLS)) else _csv(body)
     if len(rows) > ROWS_MAX or any(len(row) > COLUMNS_MAX for row in rows):
+        raise SheetTooLarge()
+    # A text that many cells share stands in the file once, and in what they say as often.
+    if sum(len(cell.text) for row in rows for cell in row) > CHARACTERS_MAX:
         raise SheetTooLarge()
     return rows
 

@@ -82,6 +82,7 @@ class Place:
             is_reconciled=self.sale.reconciled_at is not None,
             deposit_due_at=self.sale.deposit_due_at,
             registration_state=self.registration.state,
+            registered_at=self.registration.registered_at,
             deposit_state=self.deposit.state,
             deposit_due_fen=self.registration.deposit_due_fen,
             settlement_state=settlement.state if settlement else None,

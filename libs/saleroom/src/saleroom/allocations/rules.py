@@ -51,6 +51,7 @@ class Payee:
     is_reconciled: bool
     deposit_due_at: datetime
     registration_state: str
+    registered_at: datetime
     deposit_state: str
     deposit_due_fen: int
     settlement_state: str | None = None
@@ -79,7 +80,7 @@ def use_of(line: Line, payee: Payee | None, at: datetime) -> Use:
         SaleStateNotAllowed, AlreadyReconciled: a sale that takes no deposit.
         RegistrationStateNotAllowed: it was refused or withdrawn.
         DepositAlreadyRecorded: it has one.
-        DepositAmountWrong, DepositLate: `notice`.
+        DepositEarly, DepositAmountWrong, DepositLate: `notice`.
     """
     if line.booked_at > at:
         raise BookedInFuture()
@@ -119,6 +120,7 @@ def _check_deposit(line: Line, payee: Payee, at: datetime) -> None:
         due_fen=payee.deposit_due_fen,
         amount_fen=line.amount_fen,
         booked_at=line.booked_at,
+        registered_at=payee.registered_at,
         due_at=payee.deposit_due_at,
         at=at,
     )

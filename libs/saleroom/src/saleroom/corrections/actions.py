@@ -6,11 +6,12 @@ from contracts import sale as facts
 from marketkit.db import Session, instant
 from marketkit.identity import Caller
 from marketkit.outbox import tell
-from marketkit.units import Form, Instant
+from marketkit.units import Form, Instant, day_of
 from saleroom.corrections.rules import AcceptanceIn, CorrectionIn, check_acceptance, put_off
 from saleroom.corrections.tables import Correction
 from saleroom.entries.actions import RegistrationOut, entered, out, tell_unnamed
 from saleroom.entries.rules import RegistrationStateNotAllowed
+from saleroom.markets import Market
 from saleroom.notices.actions import INSTANTS, advance, locked_sale, require, timetable
 from saleroom.notices.rules import SaleUnknown
 from saleroom.notices.tables import Sale
@@ -27,19 +28,23 @@ class Corrections(Form):
     items: list[CorrectionOut]
 
 
-async def correct_notice(session: Session, sale_id: str, form: CorrectionIn) -> CorrectionOut:
+async def correct_notice(
+    session: Session, market: Market, sale_id: str, form: CorrectionIn
+) -> CorrectionOut:
     """Publish a correction; bids of those who do not accept it will be void.
 
     Raises:
         SaleUnknown: no such sale.
         SaleStateNotAllowed: neither announced nor open.
-        TimetableWrong: an instant that has passed, comes sooner or stands out of order; `notice`.
+        TimetableWrong: an instant that has passed, comes sooner or stands out of order, `notice`;
+            or bidding ends before others can have accepted, art. 5.
     """
     sale = await locked_sale(session, sale_id)
     at = await instant(session)
     await advance(session, sale, at)
     require(sale, "ANNOUNCED", "OPEN")
-    later = put_off(timetable(sale), form.timetable, at)
+    days = market.policy_on(day_of(at)).sale.correction_days
+    later = put_off(timetable(sale), form.timetable, at, days)
     for name in INSTANTS:
         setattr(sale, name, getattr(later, name))
     sale.body = form.body or sale.body

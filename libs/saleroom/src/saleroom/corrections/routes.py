@@ -22,7 +22,9 @@ def routes(market: Market) -> APIRouter:
         CORRECTIONS, status_code=201, response_model=CorrectionOut, tags=["sales"], **center
     )
     async def correct_notice(sale_id: str, form: CorrectionIn, command: CommandDep) -> Response:
-        return await command.run(lambda s: actions.correct_notice(s, sale_id, form), status=201)
+        return await command.run(
+            lambda s: actions.correct_notice(s, market, sale_id, form), status=201
+        )
 
     @router.get(CORRECTIONS, response_model=Corrections, tags=["sales"], **open_to("anyone"))
     async def list_corrections(sale_id: str, ask: AskDep) -> Corrections:

@@ -3,13 +3,14 @@
 Nothing that decides what a bid is worth: a correction says more, and puts off what is to come.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated
 
 from pydantic import Field
 
 from contracts.sale import Timetable
 from marketkit.errors import Conflict
+from marketkit.policy import Rule
 from marketkit.units import Form, Instant, LongText
 from saleroom.notices.rules import TimetableWrong, check_order
 
@@ -47,12 +48,15 @@ class AcceptanceIn(Form):
     correction: Annotated[int, Field(ge=1, lt=2**31)]
 
 
-def put_off(timetable: Timetable, changes: TimetableIn, at: datetime) -> Timetable:
+def put_off(timetable: Timetable, changes: TimetableIn, at: datetime, days: Rule[int]) -> Timetable:
     """The instants of a notice after a correction: only later ones, only of what is to come.
+
+    Args:
+        days: How many there are at least until bidding ends: who has not accepted by then is out.
 
     Raises:
         TimetableWrong: an instant has passed or would come sooner, or they would not follow each
-            other; `notice`.
+            other, `notice`; or too little time is left to accept, art. 5.
     """
     moved = {name: to for name, to in changes if to is not None}
     for name, to in moved.items():
@@ -60,6 +64,9 @@ def put_off(timetable: Timetable, changes: TimetableIn, at: datetime) -> Timetab
             raise TimetableWrong("只能推迟尚未到来的时间", article="notice")
     later = timetable.model_copy(update=moved)
     check_order(later)
+    if later.closes_at < at + timedelta(days=days.value):
+        said = f"变更公告发布后至报价截止不得少于{days.value}日，须同时推迟报价截止"
+        raise TimetableWrong(said, article=days.article)
     return later
 
 

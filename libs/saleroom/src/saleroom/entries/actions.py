@@ -210,8 +210,9 @@ async def record_deposit(
         SaleUnknown, RegistrationUnknown: no such sale or registration.
         SaleStateNotAllowed: not announced, open or closed.
         AlreadyReconciled: deposits are settled.
+        RegistrationStateNotAllowed: refused or withdrawn.
         DepositAlreadyRecorded: it is confirmed.
-        BookedInFuture, DepositAmountWrong, DepositLate: `notice`.
+        BookedInFuture, DepositEarly, DepositAmountWrong, DepositLate: `notice`.
         ThirdPartyPayer: it is known who paid, and it is another; `notice`.
         BankSerialUsed: the booking is known, whatever it was for.
     """
@@ -219,12 +220,15 @@ async def record_deposit(
     require(sale, "ANNOUNCED", "OPEN", "CLOSED")
     if sale.reconciled_at is not None:
         raise AlreadyReconciled()
+    if registration.state not in {"REGISTERED", "QUALIFIED"}:
+        raise RegistrationStateNotAllowed()
     if deposit.state != "PENDING":
         raise DepositAlreadyRecorded()
     check_deposit(
         due_fen=registration.deposit_due_fen,
         amount_fen=form.amount_yuan,
         booked_at=form.booked_at,
+        registered_at=registration.registered_at,
         due_at=sale.deposit_due_at,
         at=at,
     )

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from marketkit.errors import Conflict, NotFound, RuleBroken
+from marketkit.units import day_of
 
 
 class RegistrationUnknown(NotFound):
@@ -39,6 +40,10 @@ class DepositAlreadyRecorded(Conflict):
 class DepositAmountWrong(RuleBroken):
     title = "保证金金额与应缴金额不一致"
     article = "notice"
+
+
+class DepositEarly(RuleBroken):
+    title = "保证金入账日早于报名日"
 
 
 class DepositLate(RuleBroken):
@@ -98,17 +103,26 @@ def check_verdict(verdict: str, reason: str | None) -> None:
 
 
 def check_deposit(
-    *, due_fen: int, amount_fen: int, booked_at: datetime, due_at: datetime, at: datetime
+    *,
+    due_fen: int,
+    amount_fen: int,
+    booked_at: datetime,
+    registered_at: datetime,
+    due_at: datetime,
+    at: datetime,
 ) -> None:
     """Return if the booked money is this participant's deposit, in time.
 
     Raises:
         BookedInFuture: the bank cannot have booked it yet.
+        DepositEarly: booked before the day it registered, from which it would bear interest.
         DepositAmountWrong: not to the fen what is due; `notice`.
         DepositLate: booked after the deposit was due; `notice`.
     """
     if booked_at > at:
         raise BookedInFuture()
+    if day_of(booked_at) < day_of(registered_at):
+        raise DepositEarly()
     if amount_fen != due_fen:
         raise DepositAmountWrong()
     if booked_at > due_at:

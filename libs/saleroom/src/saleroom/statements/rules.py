@@ -8,7 +8,7 @@ from typing import NamedTuple
 from pydantic import TypeAdapter, ValidationError
 
 from marketkit.errors import Conflict, NotFound, RuleBroken
-from marketkit.units import SHANGHAI, YUAN, Text
+from marketkit.units import SHANGHAI, YUAN, Text, in_reach
 from saleroom.bookings.rules import Direction, Line, folded
 from saleroom.sheets import Cell
 
@@ -33,6 +33,8 @@ VERDICTS = {
     "LINE_MALFORMED": "该行内容有误，未入账",
 }
 
+# More than any city sells: sums of bookings stay within what can be written down.
+BOOKING_FEN_MAX = 10**14
 _SERIAL = re.compile(r"[!-~]{1,64}", re.ASCII)
 _ACCOUNT = re.compile(r"[0-9A-Za-z-]{1,40}", re.ASCII)
 _ROUNDED = re.compile(r"[0-9](\.[0-9]+)?E\+[0-9]+", re.ASCII | re.IGNORECASE)
@@ -117,9 +119,10 @@ def _when(cell: Cell) -> datetime:
         raise ValueError("须为北京时间，如2022-10-21 09:30:00")
     year, month, day, hour, minute, second = (int(part or 0) for part in found.groups())
     try:
-        return datetime(year, month, day, hour, minute, second, tzinfo=SHANGHAI)
+        at = datetime(year, month, day, hour, minute, second, tzinfo=SHANGHAI)
     except ValueError:
         raise ValueError("没有这个时间") from None
+    return in_reach(at)
 
 
 def _direction(cell: Cell) -> Direction:
@@ -131,8 +134,8 @@ def _direction(cell: Cell) -> Direction:
 def _amount(cell: Cell) -> int:
     text = cell.text.replace(",", "") if _GROUPED.fullmatch(cell.text) else cell.text
     amount_fen = YUAN.parse(text)
-    if amount_fen <= 0:
-        raise ValueError("必须大于零")
+    if not 0 < amount_fen <= BOOKING_FEN_MAX:
+        raise ValueError("须大于零，且不超过一万亿元")
     return amount_fen
 
 
@@ -150,9 +153,10 @@ def _account(cell: Cell) -> str:
 
 def _sub_account(cell: Cell) -> str:
     _require_text(cell)
-    if len(cell.text) > 40:
-        raise ValueError("过长")
-    return cell.text.replace(" ", "")
+    text = cell.text.replace(" ", "")
+    if text and not _ACCOUNT.fullmatch(text):
+        raise ValueError("须为1至40位数字、字母或连字符，或为空")
+    return text
 
 
 def _memo(cell: Cell) -> str:

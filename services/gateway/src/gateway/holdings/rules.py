@@ -1,6 +1,6 @@
 """Units, their names and how figures are written. Pure."""
 
-from marketkit.units import ASSET_UNITS, Day, Form, Instant, Quantity, Unit
+from marketkit.units import ASSET_UNITS, Day, Form, Instant, SignedQuantity, Unit
 
 UNIT_TITLES = {"tce": "吨标准煤", "t": "吨", "t/a": "吨/年", "mu": "亩"}
 ASSET_TITLES = {"ENERGY": "能耗指标", "COAL": "煤炭指标"}
@@ -21,9 +21,10 @@ class OwnHolding(Form):
     is_locally_usable: bool | None
     needs_city_consent: bool | None
     valid_until_on: Day | None
-    posted: Quantity
-    held: Quantity
-    available: Quantity
+    # Of several partitions one is read first: a pledge may be told before what it binds.
+    posted: SignedQuantity
+    held: SignedQuantity
+    available: SignedQuantity
     as_of: Instant
 
 
