@@ -85,6 +85,10 @@ class TestSameness:
         assert is_same(LINE, LINE)
         assert is_same(TYPED, LINE)
         assert is_same(replace(TYPED, sub_account=LINE.sub_account), LINE)
+        named = replace(TYPED, other_name=LINE.other_name)
+        assert is_same(named, LINE)
+        assert not is_same(replace(named, other_name="别家公司"), LINE)
+        assert not is_same(replace(named, other_account="6223"), LINE)
 
     @pytest.mark.parametrize(
         "changes",

@@ -13,7 +13,7 @@ from saleroom.allocations.routes import routes as allocations
 from saleroom.bookings.rules import BankLinesUnresolved
 from saleroom.reversals.routes import routes
 from stories import Story
-from toy_market import CLOSES, Doors
+from toy_market import CLOSES, TICK, Doors
 
 FORM = {"document_no": "东公资〔2022〕7号", "reason": "记错单位（示例）"}
 
@@ -119,6 +119,27 @@ async def test_a_payment_is_taken_back_and_its_deposit_is_a_deposit_again(
     assert (await story.settlement(1)).state == "PAID"
     late = await ask(story, doors, booking_id)
     assert (late.status_code, late.json()["code"]) == (409, "REVERSAL_NOT_ALLOWED")
+
+
+async def test_what_is_recorded_anew_needs_to_be_asked_about_anew(
+    story: Story, doors: Doors
+) -> None:
+    await story.entrant(1)
+    booking_id = await booking_of(story, 1, "DEPOSIT")
+    first, second = [await ask(story, doors, booking_id) for _ in range(2)]
+    assert (await confirm(story, doors, first)).status_code == 200
+    assert story.house.fixed_instant is not None
+    story.at(story.house.fixed_instant + TICK)
+    again = await doors.send(
+        "POST",
+        f"/v1/bank-bookings/{booking_id}/allocations",
+        {"registration_id": story.contract(1)},
+        token=doors.token("trading_center"),
+    )
+    assert again.status_code == 200, again.text
+    stale = await confirm(story, doors, second)
+    assert (stale.status_code, stale.json()["code"]) == (409, "REVERSAL_NOT_ALLOWED")
+    assert await story.deposits() == {1: "CONFIRMED"}
 
 
 async def test_one_person_is_not_two(story: Story, doors: Doors) -> None:

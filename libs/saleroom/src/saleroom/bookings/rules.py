@@ -102,17 +102,16 @@ def check_payer(payer_name: str | None, registered_name: str) -> None:
 def is_same(stored: Line, said: Line) -> bool:
     """Whether a line says what is stored under its serial.
 
-    What a person typed says neither who paid nor to which sub-account; a bank's line may add it.
+    What a person typed may not say who paid, and to which sub-account never; a bank's line adds it.
     """
     plain = ("direction", "amount_fen", "booked_at")
     if any(getattr(stored, name) != getattr(said, name) for name in plain):
         return False
-    if stored.other_name is None:
-        return stored.sub_account in {"", said.sub_account}
+    is_named = stored.other_name is not None
     return (
-        folded(stored.other_name) == folded(said.other_name or "")
-        and stored.other_account == said.other_account
-        and stored.sub_account == said.sub_account
+        (not is_named or folded(stored.other_name or "") == folded(said.other_name or ""))
+        and stored.other_account in {None, said.other_account}
+        and stored.sub_account in {"", said.sub_account}
     )
 
 

@@ -1,11 +1,11 @@
 """A record of money is taken back (冲正): its booking is undecided again."""
 
 from contracts import escrow
-from marketkit.countersign import RequestOut, ask, confirm, content_of
+from marketkit.countersign import RequestOut, ask, confirm
 from marketkit.db import Session, instant
 from marketkit.identity import Caller
 from marketkit.outbox import tell
-from marketkit.units import YUAN, Form, Id, Text
+from marketkit.units import YUAN, Form, Id, Instant, Text
 from saleroom.allocations.actions import BankBookingOut, Place, booking_out, desk_of
 from saleroom.bookings.actions import locked_booking
 from saleroom.bookings.rules import BankBookingUnknown
@@ -28,6 +28,12 @@ class ReversalIn(Form):
     reason: Text
 
 
+class Reversal(ReversalIn):
+    """What was asked for: the record as it stood then."""
+
+    used_at: Instant | None = None
+
+
 async def ask_to_reverse(
     session: Session, sale_id: str, caller: Caller, form: ReversalIn
 ) -> RequestOut:
@@ -41,7 +47,8 @@ async def ask_to_reverse(
     place, booking = await _recorded(session, sale_id, form.booking_id)
     _check(place, booking)
     at = await instant(session)
-    return await ask(session, KIND, sale_id, form, asker=caller.sub, at=at)
+    content = Reversal(**form.model_dump(), used_at=booking.used_at)
+    return await ask(session, KIND, sale_id, content, asker=caller.sub, at=at)
 
 
 async def reverse(
@@ -52,19 +59,20 @@ async def reverse(
     Raises:
         SaleUnknown: no such sale.
         RequestUnknown, SamePerson, AlreadyConfirmed: as `countersign.confirm`.
-        ReversalNotAllowed: the money has gone on since.
+        ReversalNotAllowed: the money has gone on since, or is another's record by now.
     """
     await locked_sale(session, sale_id)
     at = await instant(session)
     request = await confirm(session, KIND, request_id, subject=sale_id, confirmer=caller.sub, at=at)
-    said = content_of(request)
-    place, booking = await _recorded(session, sale_id, str(said["booking_id"]))
+    asked = Reversal.model_validate_json(request.content)
+    place, booking = await _recorded(session, sale_id, asked.booking_id)
     _check(place, booking)
-    document_no = str(said["document_no"])
+    if booking.used_at != asked.used_at:
+        raise ReversalNotAllowed()
     fact = (
-        _take_deposit_back(place, document_no)
+        _take_deposit_back(place, asked.document_no)
         if booking.use == "DEPOSIT"
-        else _take_payment_back(place, booking, document_no)
+        else _take_payment_back(place, booking, asked.document_no)
     )
     booking.use, booking.used_at = "UNALLOCATED", None
     await session.flush()
