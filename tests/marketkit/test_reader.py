@@ -33,6 +33,10 @@ from toys import (
 pytestmark = pytest.mark.usefixtures("gateway_toy")
 Databases = Callable[[Package], Migrated]
 SOURCE = "/370500/land-index"
+WAITING = (
+    "SELECT FROM pg_locks JOIN pg_stat_activity USING (pid) "
+    "WHERE NOT granted AND datname = current_database()"
+)
 
 
 async def all_events(house: Database) -> list[Placed]:
@@ -96,7 +100,7 @@ async def test_rows_taken_before_a_spoilt_batch_is_taken_singly_are_left(readers
     @reactions.to(Noted, "land")
     async def fail(session: Session, told: Told[Noted]) -> None:
         waiting.append(asyncio.create_task(look()))
-        while not await rows(readers.house, "SELECT FROM pg_locks WHERE NOT granted"):
+        while not await rows(readers.house, WAITING):
             await asyncio.sleep(0.01)
         raise LookupError
 

@@ -180,10 +180,8 @@ def test_an_instant_is_written_in_the_citys_zone_to_the_microsecond(at: datetime
 
 
 @pytest.mark.parametrize(
-    "value",
-    ["2022-02-30", "2022-6-1", "20220601", "2022-06-01T00:00:00Z", 1, None, "", "0001-01-01",
-     "1901-12-31", "3000-01-01", date.max],
-)  # fmt: skip
+    "value", ["2022-02-30", "2022-6-1", "20220601", "2022-06-01T00:00:00Z", 1, None, ""]
+)
 def test_row_50_a_day_is_a_day(value: object) -> None:
     with pytest.raises(ValidationError):
         DAY.validate_python(value)

@@ -82,13 +82,13 @@ class TestPayers:
 
 class TestSameness:
     def test_what_a_person_typed_is_the_line_that_adds_who_paid(self) -> None:
-        assert is_same(LINE, LINE)
-        assert is_same(TYPED, LINE)
-        assert is_same(replace(TYPED, sub_account=LINE.sub_account), LINE)
+        assert is_same(LINE, LINE, is_typed=False)
+        assert is_same(TYPED, LINE, is_typed=True)
+        assert is_same(replace(TYPED, sub_account=LINE.sub_account), LINE, is_typed=True)
         named = replace(TYPED, other_name=LINE.other_name)
-        assert is_same(named, LINE)
-        assert not is_same(replace(named, other_name="别家公司"), LINE)
-        assert not is_same(replace(named, other_account="6223"), LINE)
+        assert is_same(named, LINE, is_typed=True)
+        assert not is_same(replace(named, other_name="别家公司"), LINE, is_typed=True)
+        assert not is_same(replace(named, other_account="6223"), LINE, is_typed=True)
 
     @pytest.mark.parametrize(
         "changes",
@@ -101,11 +101,22 @@ class TestSameness:
             {"sub_account": "1"},
         ],
     )
-    def test_anything_else_is_another_line(self, changes: dict[str, object]) -> None:
-        assert not is_same(LINE, replace(LINE, **changes))  # type: ignore[arg-type]  # any field
+    @pytest.mark.parametrize("is_typed", [False, True])
+    def test_anything_else_is_another_line(
+        self, changes: dict[str, object], is_typed: bool
+    ) -> None:
+        other = replace(LINE, **changes)  # type: ignore[arg-type]  # any field
+        assert not is_same(LINE, other, is_typed=is_typed)
+
+    @pytest.mark.parametrize("unsaid", [{"sub_account": ""}, {"other_account": None}])
+    def test_what_the_bank_did_not_say_is_not_added_by_its_next_file(
+        self, unsaid: dict[str, object]
+    ) -> None:
+        stored = replace(LINE, **unsaid)  # type: ignore[arg-type]  # any field
+        assert not is_same(stored, LINE, is_typed=False)
 
     def test_a_memo_is_words(self) -> None:
-        assert is_same(LINE, replace(LINE, memo="货款"))
+        assert is_same(LINE, replace(LINE, memo="货款"), is_typed=False)
 
 
 class TestInterest:

@@ -16,7 +16,7 @@ from yaosu.client import Stopped
 from yaosu.evidence.collect import Asker
 
 # Later than any machine's clock: the offset becomes 0.
-_TODAY = datetime(9999, 1, 1, tzinfo=SHANGHAI)
+_TODAY = datetime(2999, 1, 1, tzinfo=SHANGHAI)
 
 
 def _again(error: Exception) -> bool:

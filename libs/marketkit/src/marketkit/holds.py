@@ -50,8 +50,8 @@ async def hold(
     Those that no local project may use now come last: for its market to refuse.
 
     Raises:
-        RightExpired: they would hold so much, were some not past its last day.
         PledgedQuantity: art. 19, they would hold so much, were it not pledged.
+        RightExpired: they would hold so much, were some not past its last day.
         InsufficientFreeQuantity: the first lot and those restricted like it do not hold so much.
     """
     (legs,) = await hold_each(session, [Take(booking, account, asset, quantity)])
@@ -97,13 +97,22 @@ def _picked(take: Take, lots: list[_Open]) -> list[Leg] | Conflict:
             parts.append((one, part))
             left -= part
     if left:
-        if left <= sum(one.free for one in lots if one.is_expired):
-            return RightExpired()
-        return shortage(is_pledged=left <= sum(one.pledged for one in lots))
+        return _shortage(take, lots, usable, left)
     for one, part in parts:
         one.free -= part
         one.pledged += part if take.creditor else 0
     return [Leg(take.account, take.asset, one.lot, 0, part) for one, part in parts]
+
+
+def _shortage(take: Take, lots: list[_Open], usable: list[_Open], left: int) -> Conflict:
+    current = [one for one in lots if not one.is_expired]
+    if left <= sum(one.pledged for one in current):
+        return shortage(is_pledged=True)
+    # To a sale only those are missing that could go with what there is.
+    kind = usable[0].restrictions[:3] if usable and take.creditor is None else None
+    expired = [one for one in lots if one.is_expired and kind in {None, one.restrictions[:3]}]
+    is_expired = left <= sum(one.free for one in expired)
+    return RightExpired() if is_expired else shortage(is_pledged=False)
 
 
 async def _lots_of(session: Session, takes: Sequence[Take], *, pledged: str) -> _Lots:

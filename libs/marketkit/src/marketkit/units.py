@@ -162,10 +162,11 @@ def in_reach(at: datetime) -> datetime:
 
 
 def _read_day(value: object) -> date:
-    day = date.fromisoformat(value) if isinstance(value, str) and _DAY.fullmatch(value) else value
-    if type(day) is date and _FIRST.date() <= day < _LAST.date():
-        return day
-    raise ValueError("须为YYYY-MM-DD日期，年份在1902至2999之间")
+    if isinstance(value, str) and _DAY.fullmatch(value):
+        return date.fromisoformat(value)
+    if type(value) is date:
+        return value
+    raise ValueError("须为YYYY-MM-DD日期")
 
 
 def _edge_of(read: Any, write: Any, form: str) -> Any:

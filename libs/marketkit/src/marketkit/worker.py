@@ -133,7 +133,7 @@ async def sequence_forever(house: Database, bells: Bells) -> None:
     while True:
         await bells.outbox.wait()
         bells.outbox.clear()
-        # Who tells more meanwhile rings again: a turn that was not full left nothing.
+        # Who tells more meanwhile rings again, and a turn that its bytes ended does for the rest.
         while await sequence_once(house) == SEQUENCE_BATCH:
             pass
 

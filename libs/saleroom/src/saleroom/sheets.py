@@ -37,7 +37,7 @@ class SheetUnreadable(RuleBroken):
 
 
 class SheetTooLarge(RuleBroken):
-    title = "文件行数、列数或解压后大小超过上限"
+    title = "文件行数、列数、字数或解压后大小超过上限"
 
 
 class Cell(NamedTuple):

@@ -99,19 +99,22 @@ def check_payer(payer_name: str | None, registered_name: str) -> None:
         raise ThirdPartyPayer()
 
 
-def is_same(stored: Line, said: Line) -> bool:
+def is_same(stored: Line, said: Line, *, is_typed: bool) -> bool:
     """Whether a line says what is stored under its serial.
 
-    What a person typed may not say who paid, and to which sub-account never; a bank's line adds it.
+    What a person typed need not say who paid, and never says to which sub-account.
     """
     plain = ("direction", "amount_fen", "booked_at")
     if any(getattr(stored, name) != getattr(said, name) for name in plain):
         return False
-    is_named = stored.other_name is not None
+    unsaid = {None, ""} if is_typed else set[str | None]()
     return (
-        (not is_named or folded(stored.other_name or "") == folded(said.other_name or ""))
-        and stored.other_account in {None, said.other_account}
-        and stored.sub_account in {"", said.sub_account}
+        (
+            stored.other_name in unsaid
+            or folded(stored.other_name or "") == folded(said.other_name or "")
+        )
+        and stored.other_account in unsaid | {said.other_account}
+        and stored.sub_account in unsaid | {said.sub_account}
     )
 
 

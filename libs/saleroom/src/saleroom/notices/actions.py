@@ -144,7 +144,7 @@ async def announce_sale(session: Session, market: Market, sale_id: str) -> SaleR
         FairReviewMissing: measure 2.
         KeyOfficersWrong: not five key officers with a key each.
         DrillNotPassed: one of them has not answered the last drill with that key; `notice`.
-        RightExpired, PledgedQuantity, InsufficientFreeQuantity: the seller's account does not hold
+        PledgedQuantity, RightExpired, InsufficientFreeQuantity: the seller's account does not hold
             the supply.
         Refusal: the market's own, of a supply that may not be sold.
     """

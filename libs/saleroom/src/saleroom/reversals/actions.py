@@ -67,7 +67,7 @@ async def reverse(
     asked = Reversal.model_validate_json(request.content)
     place, booking = await _recorded(session, sale_id, asked.booking_id)
     _check(place, booking)
-    if booking.used_at != asked.used_at:
+    if asked.used_at is not None and booking.used_at != asked.used_at:
         raise ReversalNotAllowed()
     fact = (
         _take_deposit_back(place, asked.document_no)

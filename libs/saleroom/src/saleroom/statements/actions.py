@@ -128,10 +128,10 @@ async def _judged(session: Session, desk: Desk, sm3: str, one: Numbered) -> dict
 
 
 def _again(desk: Desk, known: BankBooking, line: Line) -> str:
-    stored = line_in(known)
-    if not is_same(stored, line):
+    is_typed = known.file_sm3 is None
+    if not is_same(line_in(known), line, is_typed=is_typed):
         return SerialContentDiffers.code
-    if stored.other_name is None:
+    if is_typed:
         place = desk.places.get(line.sub_account)
         if place is None or place.registration.id != known.registration_id:
             return SerialContentDiffers.code
@@ -139,7 +139,7 @@ def _again(desk: Desk, known: BankBooking, line: Line) -> str:
             check_payer(line.other_name, place.registration.name)
         except ThirdPartyPayer as refusal:
             return refusal.code
-        # What an officer typed did not say where the money came from; the bank does.
+        # What an officer typed does not say all that the bank does.
         known.other_name, known.other_account = line.other_name, line.other_account
         known.sub_account, known.memo = line.sub_account, line.memo
     return known.verdict

@@ -153,10 +153,10 @@ def _account(cell: Cell) -> str:
 
 def _sub_account(cell: Cell) -> str:
     _require_text(cell)
-    text = cell.text.replace(" ", "")
-    if text and not _ACCOUNT.fullmatch(text):
-        raise ValueError("须为1至40位数字、字母或连字符，或为空")
-    return text
+    # Of any other text nobody has the number: the money is kept, undecided.
+    if len(cell.text) > 40 or not cell.text.isprintable():
+        raise ValueError("过长或含有不允许的字符")
+    return cell.text.replace(" ", "")
 
 
 def _memo(cell: Cell) -> str:

@@ -124,7 +124,7 @@ async def register_pledges(session: Session, prepared: Sequence[Prepared]) -> li
     """Pledge quota of enterprises to their creditors; each gets its pledge or its own refusal.
 
     Refusals, each a verdict, in order: AccountUnknown, EffectiveInFuture, CreditorIsHolder,
-    PledgeAlreadyRegistered, RightExpired, PledgedQuantity, InsufficientFreeQuantity.
+    PledgeAlreadyRegistered, PledgedQuantity, RightExpired, InsufficientFreeQuantity.
     """
     verdicts: list[Verdict] = []
     for run in _runs(prepared):
