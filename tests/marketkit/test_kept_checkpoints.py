@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+from dataclasses import dataclass
 from typing import Any
 
+import httpx
 import pytest
 from structlog.testing import capture_logs
 
@@ -11,9 +13,10 @@ from builders import a_signer
 from databases import rows
 from marketkit.checkpoint import sign_checkpoint
 from marketkit.db import Database, Session, sql
+from marketkit.feed import RANGE_MAX, FeedDown
 from marketkit.inbox import FORKED
 from marketkit.signing import Signer, canonical
-from toys import Readers, counts, log_of, tell_many
+from toys import OwnerFeed, Readers, counts, log_of, tell_many
 
 pytestmark = pytest.mark.usefixtures("gateway_toy")
 
@@ -26,6 +29,66 @@ async def test_an_owners_checkpoints_are_kept(readers: Readers) -> None:
     theirs = await rows(readers.owner, "SELECT body, signature FROM checkpoint ORDER BY id")
     ours = await rows(readers.house, "SELECT body, signature FROM source_checkpoint ORDER BY id")
     assert [tuple(row) for row in ours] == [tuple(row) for row in theirs]
+
+
+@dataclass
+class OnePage(OwnerFeed):
+    """An owner that is gone once it has answered a page of its checkpoints."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        answer = await super().handle_async_request(request)
+        self.is_down = request.url.path == "/v1/checkpoints"
+        return answer
+
+
+async def sign_many(house: Database, count: int) -> None:
+    """The same checkpoint as often, before anything is told."""
+    await house.run(sign_checkpoint, "worker")
+    again = (
+        "INSERT INTO checkpoint (body, kid, signature) "
+        "SELECT body, kid, signature FROM checkpoint, generate_series(2, :count)"
+    )
+    await rows(house, again, count=count)
+
+
+async def test_what_was_read_of_many_checkpoints_is_kept_when_the_owner_goes_away(
+    readers: Readers,
+) -> None:
+    whole = readers.transport
+    await sign_many(readers.owner, RANGE_MAX + 100)
+    readers.transport = OnePage(readers.owner, whole.reader_source, whole.reader)
+    with pytest.raises(FeedDown):
+        await readers.another().compare()
+    assert len(await kept(readers)) == RANGE_MAX
+    before = whole.asked.count("/v1/checkpoints")
+    await readers.reader.compare()
+    theirs = await rows(readers.owner, "SELECT id FROM checkpoint ORDER BY id")
+    assert [row.id for row in await kept(readers)] == [row.id for row in theirs]
+    # The rest, and that there is no more.
+    assert whole.asked.count("/v1/checkpoints") - before == 2
+
+
+async def test_a_forged_checkpoint_after_many_stops_the_source(readers: Readers) -> None:
+    await sign_many(readers.owner, RANGE_MAX + 3)
+    await signed_by(readers.owner, a_signer())
+    assert await reason_of_stop(readers) == "signature"
+    assert await is_stopped(readers)
+    assert len(await kept(readers)) == RANGE_MAX + 4
+
+
+async def test_as_many_checkpoints_as_a_page_holds_are_held_against_our_chains(
+    readers: Readers,
+) -> None:
+    await sign_many(readers.owner, RANGE_MAX - 2)
+    await tell_many(readers.owner)
+    heads = [
+        {"partition": n, "sequence": len(events), "chain": "11" * 32}
+        for n, events in (await log_of(readers.owner)).items()
+    ]
+    await signed_by(readers.owner, readers.owner.signer, heads=heads)
+    assert await reason_of_stop(readers) == "chain"
+    assert len(await kept(readers)) == RANGE_MAX
+    assert await is_stopped(readers)
 
 
 async def signed_by(house: Database, signer: Signer, **changes: Any) -> None:

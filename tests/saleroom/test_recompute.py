@@ -1,7 +1,7 @@
 """The result anyone derives from what was told."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from hashlib import sha256
 from typing import Any
@@ -25,6 +25,7 @@ from contracts.sale import (
 from marketkit.outbox import EVENT_BYTES_MAX
 from marketkit.signing import b64, sm3, unb64
 from marketkit.units import MINOR_MAX, TCE, YUAN
+from saleroom.openings.rules import Standing, reveal
 from saleroom.recompute import (
     PART_BYTES,
     cleared_of,
@@ -40,10 +41,12 @@ from saleroom.sealing import (
     BidMalformed,
     BidPlace,
     CommitmentMismatch,
+    SealedBid,
     Step,
     new_key_pair,
     open_bid,
     seal_bid,
+    wrap,
 )
 from saleroom.shares import draw_seed
 from stories import a_step
@@ -431,3 +434,93 @@ def test_a_bid_void_for_its_steps_shows_them() -> None:
     hidden = a_bid(1, a_step("220.00", "5"), void_code="TOO_MANY_STEPS")
     bid = hidden.model_copy(update={"plaintext": None})
     assert Told([bid], terms(steps_max=1)).faults()
+
+
+@pytest.mark.article("notice")
+@pytest.mark.parametrize(
+    "void_code",
+    ["BID_UNREADABLE", "COMMITMENT_MISMATCH", "BID_MALFORMED"],
+)
+def test_a_good_bid_is_not_void_for_what_it_says(void_code: str) -> None:
+    bid = a_bid(1, a_step("220.00", "5"), void_code=void_code)
+    assert Told([bid]).faults() == [f"报价 receipt-00001 以 {void_code} 判为无效，与公布的明文不符"]
+
+
+@pytest.mark.parametrize(
+    ("plaintext", "void_code"),
+    [("{}", "BID_UNREADABLE"), ("{}", "COMMITMENT_MISMATCH"), ("{ }", "BID_MALFORMED")],
+)
+def test_a_bad_bid_is_void_for_what_it_shows(plaintext: str, void_code: str) -> None:
+    """`{}` is committed to and is no bid; with other words than committed to it is no better."""
+    bid = a_bid(1, commitment=b64(sm3(b"{}".ljust(4096))), plaintext=plaintext, void_code=void_code)
+    assert "与公布的明文不符" in "".join(Told([bid]).faults())
+
+
+@pytest.mark.parametrize("void_code", ["WHATEVER", "", "BELOW_FLOOR"])
+@pytest.mark.parametrize("plaintext", [None, "{}"])
+def test_a_reason_nobody_knows_voids_no_bid(void_code: str, plaintext: str | None) -> None:
+    bid = a_bid(1, a_step("220.00", "5"), plaintext=plaintext, void_code=void_code)
+    assert Told([bid]).faults() == ["报价 receipt-00001 的无效原因不在规则之列"]
+
+
+KEY = new_key_pair()
+PLACE = BidPlace("sale-1", a_uscc(1), 1)
+GOOD = plaintext_of([a_step("220.00", "5"), a_step("210.00", "5")]).encode()
+
+
+def as_opened(
+    plaintext: bytes, sealed: dict[str, Any], bidder: dict[str, Any], steps_max: int
+) -> RevealedBid:
+    """The bid as an opening tells it, something of it or of its bidder wrong."""
+    ciphertext = wrap(plaintext, KEY.public_key, PLACE.info)
+    said: dict[str, Any] = {"registration_state": "QUALIFIED", "deposit_state": "CONFIRMED"}
+    bid = SealedBid(ciphertext, sm3(plaintext), sm3(KEY.public_key))
+    standing = Standing(
+        receipt_id="receipt-00001",
+        registration_id="registration-00001",
+        bidder_name="企业1",
+        project_code=a_project_code(1),
+        quantity_max_minor=TCE.parse("1000"),
+        place=PLACE,
+        sealed=replace(bid, **sealed),
+        submitted_at=NOON,
+        booked_at=NOON,
+        **said | bidder,
+    )
+    key = KEY.private_key
+    return reveal(standing, private_key=key, unit=TCE, deposit_due_at=NOON, steps_max=steps_max)
+
+
+@pytest.mark.article("notice")
+@pytest.mark.parametrize(
+    ("plaintext", "sealed", "bidder", "code"),
+    [
+        (GOOD.ljust(4096), {}, {}, None),
+        (GOOD.ljust(4096), {"key_sm3": bytes(32)}, {}, "BID_KEY_WRONG"),
+        (GOOD.ljust(4096), {"ciphertext": bytes(4096 + 48)}, {}, "BID_UNREADABLE"),
+        (GOOD.ljust(4096), {"commitment": bytes(32)}, {}, "COMMITMENT_MISMATCH"),
+        (b"\xff".ljust(4096), {"commitment": bytes(32)}, {}, "COMMITMENT_MISMATCH"),
+        (GOOD, {}, {}, "BID_SIZE_WRONG"),
+        (GOOD, {"commitment": sm3(GOOD.ljust(4096))}, {}, "BID_SIZE_WRONG"),
+        (bytes(4096), {}, {}, "BID_MALFORMED"),
+        (b" " * 4096, {}, {}, "BID_MALFORMED"),
+        (b"\xff" * 4096, {}, {}, "BID_MALFORMED"),
+        (b"  {}\n".ljust(4096), {}, {}, "BID_MALFORMED"),
+        ("\u3000报价\u2028".encode().ljust(4096), {}, {}, "BID_MALFORMED"),
+        (GOOD.ljust(4096), {}, {"registration_state": "REFUSED"}, "NOT_QUALIFIED"),
+        (GOOD.ljust(4096), {}, {"has_accepted": False}, "CORRECTION_NOT_ACCEPTED"),
+        (GOOD.ljust(4096), {}, {"deposit_state": "PENDING"}, "DEPOSIT_NOT_CONFIRMED"),
+    ],
+)
+def test_whatever_an_opening_tells_of_a_bid_is_believed(
+    plaintext: bytes, sealed: dict[str, Any], bidder: dict[str, Any], code: str | None
+) -> None:
+    bid = as_opened(plaintext, sealed, bidder, 20)
+    assert bid.void_code == code
+    assert Told([bid]).faults() == []
+
+
+def test_a_bid_opened_with_too_many_steps_is_believed() -> None:
+    bid = as_opened(GOOD.ljust(4096), {}, {}, 1)
+    assert bid.void_code == "TOO_MANY_STEPS"
+    assert Told([bid], terms(steps_max=1)).faults() == []

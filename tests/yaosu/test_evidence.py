@@ -232,24 +232,30 @@ class TestWhatAServiceToldWrongly:
     async def test_a_bid_of_one_who_did_not_accept_a_correction(
         self, kit_house: Database, tmp_path: Path, accepting: Sequence[int], is_sound: bool
     ) -> None:
-        story = Story()
-        facts = story.facts()
-        closed = next(n for n, (_, fact) in enumerate(facts) if isinstance(fact, told.SaleClosed))
-        timetable = story.announced([]).timetable
-        corrected: list[Fact] = [
-            *(told.SaleRegistered(registration_id=f"registration-{n}") for n in (1, 2)),
-            told.SaleCorrected(correction=1, text="更正", body="公告", timetable=timetable),
-            told.SaleRegistered(registration_id="registration-3"),
-            *(
-                told.CorrectionAccepted(registration_id=f"registration-{n}", correction=1)
-                for n in accepting
-                if n != 3
-            ),
-        ]
-        facts[closed:closed] = [(SALE, fact) for fact in corrected]
+        facts = _corrected(Story(), accepting)
         report = await told_otherwise(kit_house, tmp_path / "e.zip", facts)
         assert report.is_sound == is_sound
         assert ("receipt-2 的竞买人未接受变更公告" in faults(report)) != is_sound
+
+    @pytest.mark.parametrize(("accepting", "is_void"), [((1, 3), True), ((1, 2, 3), False)])
+    async def test_a_bid_void_for_a_correction_that_its_bidder_accepted(
+        self, kit_house: Database, tmp_path: Path, accepting: Sequence[int], is_void: bool
+    ) -> None:
+        facts = _corrected(_voided("CORRECTION_NOT_ACCEPTED"), accepting)
+        report = await told_otherwise(kit_house, tmp_path / "e.zip", facts)
+        assert ("receipt-2 的竞买人已接受变更公告" in faults(report)) != is_void
+
+    async def test_a_bid_void_for_a_correction_that_never_was(
+        self, kit_house: Database, tmp_path: Path
+    ) -> None:
+        facts = _voided("CORRECTION_NOT_ACCEPTED").facts()
+        report = await told_otherwise(kit_house, tmp_path / "e.zip", facts)
+        assert "receipt-2 的竞买人已接受变更公告，或并无变更" in faults(report)
+
+    async def test_a_good_bid_that_was_voided(self, kit_house: Database, tmp_path: Path) -> None:
+        facts = _voided("BID_MALFORMED").facts()
+        report = await told_otherwise(kit_house, tmp_path / "e.zip", facts)
+        assert "receipt-2 以 BID_MALFORMED 判为无效" in faults(report)
 
     async def test_a_bid_that_was_withdrawn(self, kit_house: Database, tmp_path: Path) -> None:
         facts = Story().facts()
@@ -258,6 +264,32 @@ class TestWhatAServiceToldWrongly:
             kit_house, tmp_path / "e.zip", [*facts[:7], withdrawn, *facts[7:]]
         )
         assert "receipt-1 已撤回" in faults(found)
+
+
+def _corrected(story: Story, accepting: Sequence[int]) -> list[tuple[str, Fact]]:
+    """The facts with a correction before the close, and who accepts it; the third enters after."""
+    facts = story.facts()
+    closed = next(n for n, (_, fact) in enumerate(facts) if isinstance(fact, told.SaleClosed))
+    timetable = story.announced([]).timetable
+    corrected: list[Fact] = [
+        *(told.SaleRegistered(registration_id=f"registration-{n}") for n in (1, 2)),
+        told.SaleCorrected(correction=1, text="更正", body="公告", timetable=timetable),
+        told.SaleRegistered(registration_id="registration-3"),
+        *(
+            told.CorrectionAccepted(registration_id=f"registration-{n}", correction=1)
+            for n in accepting
+            if n != 3
+        ),
+    ]
+    facts[closed:closed] = [(SALE, fact) for fact in corrected]
+    return facts
+
+
+def _voided(code: str) -> Story:
+    """A sale whose second bid is told as void, its result left as it was."""
+    story = Story()
+    story.revealed[1] = story.revealed[1].model_copy(update={"void_code": code})
+    return story
 
 
 def _is_placed(fact: Fact, receipt_id: str) -> bool:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -102,8 +101,11 @@ class _Evidence:
     reader: Reader
     keys: dict[tuple[str, str], bytes] = field(default_factory=dict)
     retired: dict[tuple[str, str], datetime | None] = field(default_factory=dict)
-    checkpoints: dict[str, list[CheckpointBody]] = field(default_factory=dict)
-    held: list[CheckpointBody] = field(default_factory=list)
+    # The last checkpoint of each service, and the chain that any of them says of a place in a log.
+    last: dict[str, CheckpointBody] = field(default_factory=dict)
+    wanted: defaultdict[tuple[str, int], dict[int, str]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
     holdings: Holdings = field(default_factory=Holdings)
     stories: Stories = field(default_factory=Stories)
 
@@ -157,8 +159,7 @@ class _Evidence:
 
     def read_checkpoints(self) -> tuple[str, list[str]]:
         faults: list[str] = []
-        count = 0
-        sources: list[str] = []
+        count, source, is_sorted = 0, "", True
         for number, line in enumerate(self.reader.lines(CHECKPOINTS), 1):
             signed = read(SignedLine, line, CHECKPOINTS)
             body = self._body(signed)
@@ -170,21 +171,29 @@ class _Evidence:
             until = self.retired[body.source, signed.kid]
             if until is not None and body.time > until:
                 faults.append(f"第 {number} 个检查点签于其公钥停用之后")
-            self.checkpoints.setdefault(body.source, []).append(body)
-            sources.append(body.source)
-        if sources != sorted(sources):
+            is_sorted = is_sorted and source <= body.source
+            source = body.source
+            faults += self._next(body)
+        if not is_sorted:
             faults.append("检查点的次序有误")
         if not count:
             faults.append("没有检查点")
-        return f"{count} 个，{len(self.checkpoints)} 个服务", faults + self._reversals()
+        return f"{count} 个，{len(self.last)} 个服务", faults
 
-    def _reversals(self) -> list[str]:
-        return [
-            f"{source} 的检查点倒退"
-            for source, bodies in self.checkpoints.items()
-            for earlier, later in pairwise(bodies)
-            if not _follows(earlier, later)
-        ]
+    def _next(self, body: CheckpointBody) -> list[str]:
+        """Take a checkpoint in: no more are held than a service's last."""
+        earlier = self.last.get(body.source)
+        self.last[body.source] = body
+        self._want(body)
+        follows = earlier is None or _follows(earlier, body)
+        return [] if follows else [f"{body.source} 的检查点倒退"]
+
+    def _want(self, body: CheckpointBody) -> None:
+        for head in body.heads:
+            place = self.wanted[body.source, head.partition]
+            # Of two that say otherwise one is wrong, and no chain is the empty one.
+            is_said = place.setdefault(head.sequence, head.chain) == head.chain
+            place[head.sequence] = head.chain if is_said else ""
 
     def _body(self, signed: SignedLine) -> CheckpointBody | None:
         """A checkpoint's body if its service signed it."""
@@ -198,45 +207,39 @@ class _Evidence:
 
     def read_held(self, file: Path) -> tuple[str, list[str]]:
         faults = []
+        count = 0
         for number, line in enumerate(_lines_of(file), 1):
             body = self._body(line)
             if body is None:
                 faults.append(f"第 {number} 个另存的检查点不是以文件中的公钥签署的")
             else:
-                self.held.append(body)
-        return f"{len(self.held)} 个", faults
+                count += 1
+                self._want(body)
+        return f"{count} 个", faults
 
     def chains(self) -> tuple[str, list[str]]:
-        wanted: defaultdict[tuple[str, int], dict[int, set[str]]] = defaultdict(dict)
-        for body in [*self.held, *(one for many in self.checkpoints.values() for one in many)]:
-            for head in body.heads:
-                place = wanted[body.source, head.partition]
-                place.setdefault(head.sequence, set()).add(head.chain)
         faults: list[str] = []
         count = 0
-        for (source, partition), chains in wanted.items():
+        for (source, partition), chains in self.wanted.items():
             length, found = self._chain(events_name(source, partition), chains)
             faults += found
             count += length
-            if length != _last_sequence(self.checkpoints.get(source, []), partition):
+            if length != _last_sequence(self.last.get(source), partition):
                 faults.append(f"{events_name(source, partition)} 的条数与最后的检查点不符")
-        expected = {events_name(*place) for place in wanted}
+        expected = {events_name(*place) for place in self.wanted}
         extra = {name for name in self.reader.names if name.startswith("events/")} - expected
         return f"{count} 个事件", faults + [f"{name} 没有检查点" for name in sorted(extra)]
 
-    def _chain(self, name: str, wanted: dict[int, set[str]]) -> tuple[int, list[str]]:
+    def _chain(self, name: str, wanted: dict[int, str]) -> tuple[int, list[str]]:
         chain, sequence = ZERO, 0
-        on_chain = {0: ZERO.hex()}
+        wrong = [] if wanted.get(0, ZERO.hex()) == ZERO.hex() else [0]
         for line in self.reader.lines(name):
             chain = chain_after(chain, line)
             sequence += 1
-            if sequence in wanted:
-                on_chain[sequence] = chain.hex()
-        return sequence, [
-            f"{name} 第 {at} 条处的链值与签名的检查点不符"
-            for at, chains in sorted(wanted.items())
-            if chains != {on_chain.get(at)}
-        ]
+            if sequence in wanted and wanted[sequence] != chain.hex():
+                wrong.append(sequence)
+        wrong += sorted(at for at in wanted if at > sequence)
+        return sequence, [f"{name} 第 {at} 条处的链值与签名的检查点不符" for at in wrong]
 
     def read_events(self) -> tuple[str, list[str]]:
         counts: defaultdict[str, int] = defaultdict(int)
@@ -252,8 +255,8 @@ class _Evidence:
         return f"{sum(counts.values())} 个，{len(counts)} 种", []
 
     def _event_lines(self) -> Iterator[tuple[str, str, bytes]]:
-        for source, bodies in self.checkpoints.items():
-            for head in bodies[-1].heads:
+        for source, last in self.last.items():
+            for head in last.heads:
                 name = events_name(source, head.partition)
                 for line in self.reader.lines(name):
                     yield source, name, line
@@ -312,16 +315,16 @@ def _follows(earlier: CheckpointBody, later: CheckpointBody) -> bool:
     )
 
 
-def _last_sequence(bodies: list[CheckpointBody], partition: int) -> int:
-    head = _heads(bodies[-1]).get(partition) if bodies else None
+def _last_sequence(last: CheckpointBody | None, partition: int) -> int:
+    head = _heads(last).get(partition) if last else None
     return head.sequence if head else 0
 
 
 def _lines_of(file: Path) -> Iterator[SignedLine]:
     try:
-        lines = file.read_bytes().splitlines()
-        for line in lines:
-            said = json.loads(line)
-            yield SignedLine(**{name: said[name] for name in ("body", "kid", "signature")})
+        with file.open("rb") as lines:
+            for line in lines:
+                said = json.loads(line)
+                yield SignedLine(**{name: said[name] for name in ("body", "kid", "signature")})
     except (OSError, ValueError, KeyError, TypeError):
         raise Damaged("另存的检查点无法读取") from None

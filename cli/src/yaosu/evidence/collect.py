@@ -6,8 +6,8 @@ the file stands under a signature.
 
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,16 +64,16 @@ class Exported:
 
 @dataclass
 class _Owner:
-    """A service's end of the feed, its keys and the checkpoints it signed."""
+    """A service's end of the feed, and the last checkpoint taken from it."""
 
     feed: Feed
-    keys: list[PublicKey]
-    keys_signature: KeysSignature
-    checkpoints: list[SignedBody]
+    url: str
+    transport: httpx.AsyncBaseTransport | None
+    signed: SignedBody
 
     @property
     def last(self) -> CheckpointBody:
-        return CheckpointBody.model_validate_json(self.checkpoints[-1].body)
+        return _body_of(self.signed)
 
 
 async def export(
@@ -95,10 +95,11 @@ async def export(
             transport = (transports or {}).get(name)
             feed = Feed(name, "", url, asker.token, transport)
             stack.push_async_callback(feed.close)
-            try:
-                owners.append(await _owner(feed, url, transport))
-            except (FeedDown, httpx.HTTPError) as error:
-                raise CannotExport(f"{name} 未答复：{type(error).__name__}") from error
+            with _answering(name):
+                first = await anext(feed.checkpoints(0), None)
+            if first is None:
+                raise CannotExport(f"{name} 尚未签署检查点，请一分钟后再试")
+            owners.append(_Owner(feed, url, transport, first))
         owners.sort(key=lambda owner: owner.last.source)
         with zipfile.ZipFile(unfinished, "w") as archive:
             exported = await _write(Writer(archive), owners, file)
@@ -116,42 +117,38 @@ async def is_signed(inner_url: str, asker: Asker) -> bool:
     async with AsyncExitStack() as stack:
         stack.push_async_callback(feed.close)
         heads = await feed.heads()
-        checkpoints = [checkpoint async for checkpoint in feed.checkpoints(0)]
-    if not checkpoints:
-        return False
-    signed = CheckpointBody.model_validate_json(checkpoints[-1].body)
-    return all(
-        head.sequence == heads.by_partition[head.partition].sequence for head in signed.heads
+        last = None
+        async for checkpoint in feed.checkpoints(0):
+            last = checkpoint
+    return last is not None and all(
+        head.sequence == heads.by_partition[head.partition].sequence
+        for head in _body_of(last).heads
     )
 
 
-async def _owner(feed: Feed, url: str, transport: httpx.AsyncBaseTransport | None) -> _Owner:
-    checkpoints = [checkpoint async for checkpoint in feed.checkpoints(0)]
-    if not checkpoints:
-        raise CannotExport(f"{feed.source} 尚未签署检查点，请一分钟后再试")
-    source = CheckpointBody.model_validate_json(checkpoints[-1].body).source
-    async with httpx.AsyncClient(base_url=url, timeout=10, transport=transport) as client:
-        answer = await client.get("/v1/keys")
-        answer.raise_for_status()
-    said = answer.json()
-    fields = ("kid", "x", "valid_from", "valid_until")
-    keys = [
-        PublicKey(source=source, **{name: key[name] for name in fields}) for key in said["keys"]
-    ]
-    signature = KeysSignature(source=source, kid=said["kid"], signature=said["signature"])
-    return _Owner(feed, keys, signature, checkpoints)
+@contextmanager
+def _answering(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (FeedDown, httpx.HTTPError) as error:
+        raise CannotExport(f"{name} 未答复：{type(error).__name__}") from error
+
+
+def _body_of(signed: SignedBody) -> CheckpointBody:
+    return CheckpointBody.model_validate_json(signed.body)
 
 
 async def _write(writer: Writer, owners: Sequence[_Owner], file: Path) -> Exported:
-    keys = Keys(
-        keys=[key for owner in owners for key in owner.keys],
-        signed=[owner.keys_signature for owner in owners],
-    )
-    writer.add(KEYS, canonical(keys.model_dump(mode="json")))
     with writer.member(CHECKPOINTS) as write:
         for owner in owners:
-            for checkpoint in owner.checkpoints:
-                write(_checkpoint_line(checkpoint))
+            with _answering(owner.feed.source):
+                await _write_checkpoints(write, owner)
+    # Not sooner: a key that takes another's place meanwhile has signed some of them.
+    keys = Keys(keys=[], signed=[])
+    for owner in owners:
+        with _answering(owner.feed.source):
+            await _add_keys(keys, owner)
+    writer.add(KEYS, canonical(keys.model_dump(mode="json")))
     stories = Stories()
     event_count = 0
     for owner in owners:
@@ -163,6 +160,29 @@ async def _write(writer: Writer, owners: Sequence[_Owner], file: Path) -> Export
     writer.finish()
     as_of = {owner.last.source: format_instant(owner.last.time) for owner in owners}
     return Exported(file, event_count, len(sales), as_of)
+
+
+async def _write_checkpoints(write: Callable[[bytes], None], owner: _Owner) -> None:
+    # A service signs a million a year: none is held but the last.
+    write(_checkpoint_line(owner.signed))
+    async for signed in owner.feed.checkpoints(owner.signed.id):
+        write(_checkpoint_line(signed))
+        owner.signed = signed
+
+
+async def _add_keys(keys: Keys, owner: _Owner) -> None:
+    source = owner.last.source
+    client = httpx.AsyncClient(base_url=owner.url, timeout=10, transport=owner.transport)
+    async with client:
+        answer = await client.get("/v1/keys")
+        answer.raise_for_status()
+    said = answer.json()
+    fields = ("kid", "x", "valid_from", "valid_until")
+    keys.keys.extend(
+        PublicKey(source=source, **{name: key[name] for name in fields}) for key in said["keys"]
+    )
+    signed = KeysSignature(source=source, kid=said["kid"], signature=said["signature"])
+    keys.signed.append(signed)
 
 
 def _checkpoint_line(signed: SignedBody) -> bytes:

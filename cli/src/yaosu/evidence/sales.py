@@ -6,6 +6,7 @@ from typing import Any
 
 from contracts import sale as told
 from marketkit.facts import Fact
+from saleroom.bids.rules import CorrectionNotAccepted
 from saleroom.recompute import opening_faults, reason_of, recompute, whole
 
 _FACTS: dict[str, type[Fact]] = {
@@ -152,11 +153,7 @@ def faults_of(story: Story) -> Iterator[str]:
         for bid in story.bids
         if bid.receipt_id in story.withdrawn
     ]
-    faults += [
-        f"报价 {bid.receipt_id} 的竞买人未接受变更公告，不应有效"
-        for bid in story.bids
-        if bid.void_code is None and not story.has_accepted(bid)
-    ]
+    faults += _faults_of_acceptance(story)
     yield from faults
     cleared = story.cleared
     if cleared is None or faults:
@@ -169,6 +166,15 @@ def faults_of(story: Story) -> Iterator[str]:
     reason = reason_of(announced.terms, derived, story.bids)
     if reason != (story.failed.reason if story.failed else None):
         yield "流拍与否及其原因与重算的不符"
+
+
+def _faults_of_acceptance(story: Story) -> Iterator[str]:
+    for bid in story.bids:
+        has_accepted = story.has_accepted(bid)
+        if bid.void_code is None and not has_accepted:
+            yield f"报价 {bid.receipt_id} 的竞买人未接受变更公告，不应有效"
+        elif bid.void_code == CorrectionNotAccepted.code and has_accepted:
+            yield f"报价 {bid.receipt_id} 的竞买人已接受变更公告，或并无变更，不应以此判为无效"
 
 
 def _differences(derived: told.SaleCleared, cleared: told.SaleCleared) -> Iterator[str]:

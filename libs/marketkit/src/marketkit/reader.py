@@ -14,7 +14,7 @@ from sqlmodel import Field, col, func, select
 
 from marketkit.checkpoint import Statement, statement_of
 from marketkit.db import Database, KitTable, Minor, Session, sqlstate
-from marketkit.feed import Feed, FeedDown, Heads, SignedBody
+from marketkit.feed import RANGE_MAX, Feed, FeedDown, Heads, SignedBody
 from marketkit.inbox import (
     FORKED,
     PARKED,
@@ -207,23 +207,28 @@ class Reader:
 
     async def _keep_checkpoints(self, last: SourceCheckpoint | None) -> None:
         """Keep what the owner signed since; stop the source if it contradicts itself or us."""
-        before = statement_of(last.body) if last else None
-        rows = []
+        first = before = statement_of(last.body) if last else None
+        doubt, page = "", list[SignedBody]()
         async for signed in self.feed.checkpoints(last.id if last else 0):
-            doubt = await self._doubt(signed, before)
-            if doubt:
-                log.error("checkpoint_not_believed", source=self.feed.source, reason=doubt)
-                await self._fork()
+            if doubt := await self._doubt(signed, before):
                 break
             before = statement_of(signed.body)
-            rows.append({"source": self.feed.source, **signed._asdict()})
-        if not rows or before is None:
-            return
-        keep = upsert(SourceCheckpoint).on_conflict_do_nothing()
-        await self.house.run(lambda session: session.exec(keep, params=rows), "worker")
-        if not await self._lies_on_our_chains(before):
-            log.error("checkpoint_not_believed", source=self.feed.source, reason="chain")
+            page.append(signed)
+            if len(page) == RANGE_MAX:
+                await self._keep(page)
+                page.clear()
+        await self._keep(page)
+        if not doubt and before and before is not first:
+            doubt = "" if await self._lies_on_our_chains(before) else "chain"
+        if doubt:
+            log.error("checkpoint_not_believed", source=self.feed.source, reason=doubt)
             await self._fork()
+
+    async def _keep(self, page: Sequence[SignedBody]) -> None:
+        rows = [{"source": self.feed.source, **signed._asdict()} for signed in page]
+        keep = upsert(SourceCheckpoint).on_conflict_do_nothing()
+        if rows:
+            await self.house.run(lambda session: session.exec(keep, params=rows), "worker")
 
     async def _doubt(self, signed: SignedBody, before: Statement | None) -> str:
         """Why a checkpoint is not believed; empty if it is."""
@@ -291,14 +296,9 @@ def _contradicts(heads: Heads, partition: int, at: Position) -> bool:
 def _is_cut(heads: Heads, kept: SourceCheckpoint | None) -> bool:
     """Whether the owner has less than it once signed in this life."""
     signed = statement_of(kept.body) if kept else None
-    return (
-        signed is not None
-        and signed.epoch == heads.epoch
-        and any(
-            heads.by_partition[number].sequence < sequence
-            for number, (sequence, _) in signed.heads.items()
-        )
-    )
+    if signed is None or signed.epoch != heads.epoch:
+        return False
+    return any(heads.by_partition[n].sequence < said for n, (said, _) in signed.heads.items())
 
 
 async def listen_forever(servers: str, readers: Sequence[Reader]) -> None:

@@ -20,7 +20,16 @@ from contracts.sale import (
 from marketkit.signing import unb64
 from marketkit.units import ASSET_UNITS, MINOR_MAX, YUAN, Form, Unit
 from saleroom.clearing import Award, Bid, Clearing, Terms, clear
-from saleroom.sealing import PLAINTEXT_BYTES, BidVoid, read_bid
+from saleroom.sealing import (
+    PLAINTEXT_BYTES,
+    BidKeyWrong,
+    BidMalformed,
+    BidSizeWrong,
+    BidUnreadable,
+    BidVoid,
+    CommitmentMismatch,
+    read_bid,
+)
 from saleroom.shares import draw_seed
 
 # An event may be 512 KB, its envelope and the fields beside the list included.
@@ -33,6 +42,18 @@ FailureReason = Literal["NO_AWARD", "UNDERSUBSCRIBED", "TOO_FEW_BIDDERS"]
 class TooManySteps(BidVoid):
     title = "密封报价的价位数超过公告所定"
     article = "notice"
+
+
+# What may void a bid whose plaintext, where it is told, must show it: none is of the unreadable.
+_SEEN = {BidUnreadable.code, CommitmentMismatch.code, BidMalformed.code}
+# And what no plaintext shows: of the bidder, or of the ciphertext, which is not told.
+_UNSEEN = {
+    "NOT_QUALIFIED",
+    "CORRECTION_NOT_ACCEPTED",
+    "DEPOSIT_NOT_CONFIRMED",
+    BidKeyWrong.code,
+    BidSizeWrong.code,
+}
 
 
 class Offer(NamedTuple):
@@ -185,29 +206,28 @@ def opening_faults(
 
 
 def _faults_of_bid(bid: RevealedBid, terms: SaleTerms) -> Iterator[str]:
-    if not _is_as_committed(bid, ASSET_UNITS[terms.asset]):
+    said, seen = bid.void_code, _seen(bid, terms)
+    if said is None and seen not in {None, TooManySteps.code}:
         yield f"报价 {bid.receipt_id} 的明文与承诺值不符"
-    elif not _is_judged_by_steps(bid, terms):
-        yield f"报价 {bid.receipt_id} 是否因价位数无效，与公告所定的最多价位数不符"
+    elif said in {None, TooManySteps.code}:
+        # What is void for another reason need not be readable; what is void for this one must be.
+        if said != seen:
+            yield f"报价 {bid.receipt_id} 是否因价位数无效，与公告所定的最多价位数不符"
+    elif said in _SEEN:
+        # What is no text is not told; where it is, anyone sees what is wrong with it.
+        if bid.plaintext is not None and said != seen:
+            yield f"报价 {bid.receipt_id} 以 {said} 判为无效，与公布的明文不符"
+    elif said not in _UNSEEN:
+        yield f"报价 {bid.receipt_id} 的无效原因不在规则之列"
 
 
-def _is_as_committed(bid: RevealedBid, unit: Unit) -> bool:
-    try:
-        list(offers_of([bid], unit))
-    except BidVoid:
-        return False
-    return True
-
-
-def _is_judged_by_steps(bid: RevealedBid, terms: SaleTerms) -> bool:
-    # What is void for another reason need not be readable; what is void for this one must be.
-    if bid.void_code not in {None, TooManySteps.code}:
-        return True
+def _seen(bid: RevealedBid, terms: SaleTerms) -> str | None:
+    """What voids a bid for its own sake as its plaintext shows; None if it is good."""
     try:
         steps = read_bid(padded(bid), unb64(bid.commitment), ASSET_UNITS[terms.asset])
-    except BidVoid:
-        return False
-    return (len(steps) > terms.steps_max) == (bid.void_code is not None)
+    except BidVoid as void:
+        return void.code
+    return TooManySteps.code if len(steps) > terms.steps_max else None
 
 
 def _barred(terms: SaleTerms, offers: Sequence[Offer]) -> dict[str, str]:
