@@ -252,6 +252,23 @@ class TestWhatAServiceToldWrongly:
         report = await told_otherwise(kit_house, tmp_path / "e.zip", facts)
         assert "receipt-2 的竞买人已接受变更公告，或并无变更" in faults(report)
 
+    @pytest.mark.parametrize(
+        ("told_of_it", "is_void"),
+        [
+            ([], True),
+            (["REFUSED"], True),
+            (["QUALIFIED", "WITHDRAWN"], True),
+            (["QUALIFIED"], False),
+        ],
+    )
+    async def test_a_bid_void_as_of_one_who_was_qualified(
+        self, kit_house: Database, tmp_path: Path, told_of_it: Sequence[str], is_void: bool
+    ) -> None:
+        facts = _voided("NOT_QUALIFIED").facts()
+        facts[4:4] = [(SALE, _judged("registration-2", verdict)) for verdict in told_of_it]
+        report = await told_otherwise(kit_house, tmp_path / "e.zip", facts)
+        assert ("receipt-2 的竞买人已通过资格审查" in faults(report)) != is_void
+
     async def test_a_good_bid_that_was_voided(self, kit_house: Database, tmp_path: Path) -> None:
         facts = _voided("BID_MALFORMED").facts()
         report = await told_otherwise(kit_house, tmp_path / "e.zip", facts)
@@ -283,6 +300,13 @@ def _corrected(story: Story, accepting: Sequence[int]) -> list[tuple[str, Fact]]
     ]
     facts[closed:closed] = [(SALE, fact) for fact in corrected]
     return facts
+
+
+def _judged(registration_id: str, verdict: str) -> Fact:
+    if verdict == "WITHDRAWN":
+        return told.RegistrationWithdrawn(registration_id=registration_id)
+    said = {"registration_id": registration_id, "verdict": verdict}
+    return told.SaleQualified.model_validate(said)
 
 
 def _voided(code: str) -> Story:

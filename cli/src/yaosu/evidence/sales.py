@@ -14,6 +14,8 @@ _FACTS: dict[str, type[Fact]] = {
     for fact in (
         told.SaleAnnounced,
         told.SaleRegistered,
+        told.SaleQualified,
+        told.RegistrationWithdrawn,
         told.SaleResumed,
         told.SaleCorrected,
         told.CorrectionAccepted,
@@ -41,6 +43,7 @@ class Story:
     # The last correction of the notice, and by registration the last one accepted.
     correction: int = 0
     accepted: dict[str, int] = field(default_factory=dict)
+    qualified: set[str] = field(default_factory=set)
     parts: list[told.BidsRevealed] = field(default_factory=list)
     opened: told.SaleOpened | None = None
     cleared_parts: list[told.SaleCleared] = field(default_factory=list)
@@ -73,14 +76,23 @@ class Story:
                 self.announced, self.timetable = fact, fact.timetable
             case told.SaleResumed() | told.SaleCorrected():
                 self._take_change(fact)
-            case told.SaleRegistered():
-                self.accepted[fact.registration_id] = self.correction
-            case told.CorrectionAccepted():
-                self.accepted[fact.registration_id] = fact.correction
             case told.SaleOpened():
                 self.opened = fact
             case told.SaleFailed():
                 self.failed = fact
+            case _:
+                self._take_entrant(fact)
+
+    def _take_entrant(self, fact: Fact) -> None:
+        match fact:
+            case told.SaleRegistered():
+                self.accepted[fact.registration_id] = self.correction
+            case told.CorrectionAccepted():
+                self.accepted[fact.registration_id] = fact.correction
+            case told.SaleQualified(verdict="QUALIFIED"):
+                self.qualified.add(fact.registration_id)
+            case told.RegistrationWithdrawn():
+                self.qualified.discard(fact.registration_id)
 
     def _take_change(self, fact: told.SaleResumed | told.SaleCorrected) -> None:
         self.timetable = fact.timetable
@@ -153,7 +165,7 @@ def faults_of(story: Story) -> Iterator[str]:
         for bid in story.bids
         if bid.receipt_id in story.withdrawn
     ]
-    faults += _faults_of_acceptance(story)
+    faults += _faults_of_bidders(story)
     yield from faults
     cleared = story.cleared
     if cleared is None or faults:
@@ -168,13 +180,15 @@ def faults_of(story: Story) -> Iterator[str]:
         yield "流拍与否及其原因与重算的不符"
 
 
-def _faults_of_acceptance(story: Story) -> Iterator[str]:
+def _faults_of_bidders(story: Story) -> Iterator[str]:
     for bid in story.bids:
         has_accepted = story.has_accepted(bid)
         if bid.void_code is None and not has_accepted:
             yield f"报价 {bid.receipt_id} 的竞买人未接受变更公告，不应有效"
         elif bid.void_code == CorrectionNotAccepted.code and has_accepted:
             yield f"报价 {bid.receipt_id} 的竞买人已接受变更公告，或并无变更，不应以此判为无效"
+        elif bid.void_code == "NOT_QUALIFIED" and bid.registration_id in story.qualified:
+            yield f"报价 {bid.receipt_id} 的竞买人已通过资格审查，且未撤回报名，不应以此判为无效"
 
 
 def _differences(derived: told.SaleCleared, cleared: told.SaleCleared) -> Iterator[str]:
