@@ -65,7 +65,7 @@ MET: dict[int, tuple[str, ...]] = {
     77: (f"{OPENINGS}::test_an_unclosed_sale_is_not_opened",
          f"{OPENINGS}::test_two_officers_never_open",
          f"{OPENINGS}::test_an_officer_gives_one_share_a_session",
-         f"{OPENINGS}::test_a_bad_share_fails_the_session_whatever_is_wrong"),
+         f"{OPENINGS}::test_a_bad_share_that_nobody_makes_up_for_fails_the_session_whatever_is_wrong"),
     82: (f"{INBOX}::test_what_waits_is_retried_when_its_aggregate_is_there",
          f"{INBOX}::test_a_broken_event_is_parked_and_its_aggregates_later_ones_behind_it",
          f"{INBOX}::test_an_event_that_is_no_json_is_parked_too"),

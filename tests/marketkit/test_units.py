@@ -203,6 +203,7 @@ def test_row_52_twins_of_a_name_are_one() -> None:
 @pytest.mark.parametrize(
     "value",
     ["", " ", "\u3000", "\u00a0 ", "a\x00", "a\nb", "a\u200bb", "a\u202eb", "\ufeff", "\ud800",
+     "a\ufffe", "a\uffff",
      "\ue000", "x" * 201, "x" * 1_000_000, 7, None],
 )  # fmt: skip
 def test_rows_6_7_52_and_54_a_text_says_what_is_seen(value: object) -> None:

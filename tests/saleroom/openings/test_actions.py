@@ -20,6 +20,7 @@ from marketkit.db import Database
 from marketkit.errors import Refusal
 from marketkit.signing import sm3
 from saleroom.notices.rules import SaleStateNotAllowed, SaleUnknown
+from saleroom.opener import SHARES_WAIT_S
 from saleroom.openings import actions
 from saleroom.openings.rules import (
     WRAPPED_SHARE_BYTES,
@@ -157,7 +158,7 @@ class TestShares:
         assert len(await rows(story.house, "SELECT 1 FROM session_share")) == 1
 
     @pytest.mark.parametrize("fault", ["forged", "repeated", "to another session"])
-    async def test_a_bad_share_fails_the_session_whatever_is_wrong(
+    async def test_a_bad_share_that_nobody_makes_up_for_fails_the_session_whatever_is_wrong(
         self, story: Story, fault: str
     ) -> None:
         await story.bidders(("210.00", "100"))
@@ -175,6 +176,11 @@ class TestShares:
         await story.give(0)
         await story.give(1)
         await story.give(2, bad)
+        for _ in range(2):
+            await story.opener.turn()
+            assert await story.session_id() == first
+        # Long after.
+        story.opener.since_s[first] -= SHARES_WAIT_S
         await story.opener.turn()
         failed = (await story.told(OpeningSessionFailed))[len(before) :]
         assert [one.session_id for one in failed] == [first]
@@ -186,15 +192,30 @@ class TestShares:
         await story.opener.turn()
         assert await story.state() == "CLEARED"
 
-    async def test_a_fourth_share_makes_up_for_a_forged_one(self, story: Story) -> None:
+    async def test_a_fourth_share_makes_up_for_a_forged_one_whenever_it_comes(
+        self, story: Story
+    ) -> None:
         await story.bidders(("210.00", "100"))
-        await story.ready()
+        first = await story.ready()
         bad = await story.wrapped(0)
         await story.give(0, bad[:-1] + bytes([bad[-1] ^ 1]))
         for number in (1, 2, 3):
+            assert await story.session_id() == first
             await story.give(number)
-        await story.opener.turn()
+            await story.opener.turn()
         assert await story.state() == "CLEARED"
+        assert await story.told(OpeningSessionFailed) == []
+
+    async def test_five_shares_that_do_not_join_are_asked_for_again(self, story: Story) -> None:
+        await story.bidders(("210.00", "100"))
+        first = await story.ready()
+        for number in range(5):
+            share = await story.wrapped(number)
+            forged = share[:-1] + bytes([share[-1] ^ 1])
+            await story.give(number, forged if number < 3 else share)
+            await story.opener.turn()
+        assert [one.session_id for one in await story.told(OpeningSessionFailed)] == [first]
+        assert await story.state() == "CLOSED"
 
     async def test_who_may_not_give_a_share(self, story: Story) -> None:
         await story.announce()

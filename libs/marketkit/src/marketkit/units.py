@@ -141,9 +141,7 @@ _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
 def _read_instant(value: object) -> datetime:
-    if isinstance(value, str):
-        if not _INSTANT.fullmatch(value):
-            raise ValueError("须为带时区偏移的RFC 3339时间")
+    if isinstance(value, str) and _INSTANT.fullmatch(value):
         value = datetime.fromisoformat(value)
     if not isinstance(value, datetime) or value.tzinfo is None:
         raise ValueError("须为带时区偏移的RFC 3339时间")
@@ -151,11 +149,9 @@ def _read_instant(value: object) -> datetime:
 
 
 def in_reach(at: datetime) -> datetime:
-    """The instant in UTC, if days can be added to it and any zone can say it; else ValueError.
-
-    Kept in a row, one that its reader cannot represent would stop whoever comes upon it, for ever.
-    (Before 1901 the city went by the sun, by seconds of an offset that RFC 3339 cannot say.)
-    """
+    """The instant in UTC, if days can be added to it and any zone can say it; else ValueError."""
+    # A row whose instant cannot be read would stop whoever comes upon it, for ever; and before 1901
+    # the city went by the sun, by seconds of an offset that RFC 3339 cannot say.
     if not _FIRST <= at < _LAST:
         raise ValueError("年份须在1902至2999之间")
     return at.astimezone(UTC)
@@ -196,9 +192,13 @@ Instant = Annotated[datetime, _edge_of(_read_instant, format_instant, "date-time
 Day = Annotated[date, _edge_of(_read_day, date.isoformat, "date")]
 
 
+_TWINS = {"Cc", "Cf", "Cs", "Co"}
+
+
 def _clean(text: str) -> str:
-    # Cc, Cf, Cs: controls, zero-width and direction marks, lone surrogates make twins of names.
-    if any(unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co"} for character in text):
+    # Cc, Cf, Cs: controls, zero-width and direction marks, lone surrogates make twins of names; no
+    # XML, as of the board's feed, can say the last two.
+    if any(unicodedata.category(c) in _TWINS or c in "\ufffe\uffff" for c in text):
         raise ValueError("含有不允许的字符")
     cleaned = unicodedata.normalize("NFC", text).strip()
     if not cleaned:

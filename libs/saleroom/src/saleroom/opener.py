@@ -5,6 +5,7 @@ opener at a time has the lease; an opener that begins anew asks the officers for
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -24,10 +25,20 @@ from saleroom.openings.rules import reveal
 from saleroom.recompute import in_parts
 from saleroom.results import actions as results
 from saleroom.sealing import KeyPair, new_key_pair
-from saleroom.shares import SHARES_NEEDED, Opening, draw_seed, open_draw, open_sale_key
+from saleroom.shares import (
+    SHARES,
+    SHARES_NEEDED,
+    DrawDoesNotMatch,
+    Opening,
+    SharesDoNotJoin,
+    draw_seed,
+    open_draw,
+    open_sale_key,
+)
 
 LEASE = 7_370_503
 TURN_EVERY_S = 0.5
+SHARES_WAIT_S = 600.0
 
 
 @dataclass
@@ -37,6 +48,9 @@ class Opener:
     house: Database
     market: Market
     keys: dict[str, KeyPair] = field(default_factory=dict, repr=False)
+    # Of a session whose shares do not join yet: how many there were, and since when.
+    unjoined: dict[str, int] = field(default_factory=dict)
+    since_s: dict[str, float] = field(default_factory=dict)
 
     async def forever(self) -> None:
         async with leased(self.house) as lease:
@@ -66,7 +80,7 @@ class Opener:
             if pair is None:
                 await self._begin(opening)
             elif opening.share_count >= SHARES_NEEDED:
-                await self._open(opening, pair)
+                await self._join(opening, pair)
         except Conflict as refusal:
             # Cancelled, too late or taken over meanwhile: the next turn sees what there is to do.
             log.warning("opening_refused", sale_id=opening.sale_id, code=refusal.code)
@@ -79,15 +93,28 @@ class Opener:
         self.keys[session_id] = pair
         log.info("opening_session_begun", sale_id=opening.sale_id, session_id=session_id)
 
+    async def _join(self, opening: Due, pair: KeyPair) -> None:
+        """Open the sale; if the shares do not join, wait for more to make up for a forged one.
+
+        Else one officer who sends such a one to each session at once would end them all.
+        """
+        session_id = opening.session_id or ""
+        waited_s = time.monotonic() - self.since_s.setdefault(session_id, time.monotonic())
+        is_last = opening.share_count >= SHARES or waited_s >= SHARES_WAIT_S
+        if opening.share_count == self.unjoined.get(session_id) and not is_last:
+            return
+        try:
+            await self._open(opening, pair)
+        except (SharesDoNotJoin, DrawDoesNotMatch):
+            # One answer for every failure, not saying which share; the officers are asked again.
+            self.unjoined[session_id] = opening.share_count
+            log.warning("opening_session_failed", sale_id=opening.sale_id, is_over=is_last)
+            if is_last:
+                await self._begin(opening)
+
     async def _open(self, opening: Due, pair: KeyPair) -> None:
         closed = await self.house.run(partial(openings.closed_sale, opening=opening))
-        try:
-            opened = await asyncio.to_thread(bring_to_light, opening, closed, pair.private_key)
-        except Conflict:
-            # One answer for every failure, not saying which share; the officers are asked again.
-            log.warning("opening_session_failed", sale_id=opening.sale_id)
-            await self._begin(opening)
-            return
+        opened = await asyncio.to_thread(bring_to_light, opening, closed, pair.private_key)
         await self.house.run(partial(openings.open_sale, opening=opening, opened=opened))
         del self.keys[opened.session_id]
 

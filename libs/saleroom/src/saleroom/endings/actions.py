@@ -11,6 +11,7 @@ from saleroom.entries.actions import give_all_back
 from saleroom.markets import Market
 from saleroom.notices.actions import ReasonIn, SaleRef, advance, locked_sale, require
 from saleroom.notices.tables import Sale
+from saleroom.openings.actions import take_time
 
 CANCELLABLE = ("DRAFT", "ANNOUNCED", "OPEN", "CLOSED", "SUSPENDED")
 KIND = "sale.cancellation"
@@ -47,6 +48,7 @@ async def cancel_sale(
     await advance(session, sale, at)
     request = await confirm(session, KIND, request_id, subject=sale_id, confirmer=caller.sub, at=at)
     require(sale, *CANCELLABLE)
+    await take_time(session)
     sale.state = "CANCELLED"
     moved = await give_all_back(session, market, sale, at)
     fact = facts.SaleCancelled(reason=str(content_of(request)["reason"]), movements=moved)
@@ -56,6 +58,7 @@ async def cancel_sale(
 
 async def fail_unopened(session: Session, market: Market) -> None:
     """The clock's turn: a closed sale whose shares did not join by `opens_by` has failed."""
+    await take_time(session)
     at = await instant(session)
     query = (
         select(Sale)

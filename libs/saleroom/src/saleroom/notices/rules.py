@@ -240,8 +240,10 @@ def _check_amounts(notice: Notice, rules: SaleRules) -> None:
     limit_minor = notice.purchase_limit_minor or notice.supply_minor
     if limit_minor < notice.lot_minor:
         raise TermsOutOfBounds("购买上限小于一个交易单位", article="notice")
-    share_bp = limit_minor * 10_000 // notice.supply_minor
-    _check_bounds(share_bp, rules.purchase_limit, "购买上限")
+    limit = rules.purchase_limit
+    least, most = (bp * notice.supply_minor for bp in (limit.value.least, limit.value.most))
+    if not least <= limit_minor * 10_000 <= most:
+        raise TermsOutOfBounds("购买上限", article=limit.article)
 
 
 def _check_bounds(value: int, rule: Rule[Bounds], name: str) -> None:

@@ -28,6 +28,7 @@ from saleroom.entries.tables import Deposit, Registration
 from saleroom.markets import Market
 from saleroom.notices.actions import SaleRef, booking, locked_sale, note_returned, require
 from saleroom.notices.tables import Sale
+from saleroom.openings.actions import take_time
 from saleroom.results.tables import Award, Result
 from saleroom.settlements.rules import (
     SettlementStateNotAllowed,
@@ -77,6 +78,7 @@ async def confirm_sale(session: Session, market: Market, sale_id: str) -> SaleRe
     at = await instant(session)
     result = await session.get_one(Result, sale.id)
     check_publicity(result.cleared_at, sale.publicity_days, at)
+    await take_time(session)
     awards = await _awards(session, sale.id)
     pay_by = at + timedelta(days=sale.pay_days)
     sold_minor = 0
