@@ -161,7 +161,14 @@ ENERGY: dict[str, list[Example]] = {
     f"{ENTRY}/qualifications": [
         Example(BUREAU, 409, given({"verdict": "REFUSED", "reason": "材料不全"}))
     ],
-    f"{ENTRY}/deposits": [Example(CENTER, 200, given(MONEY))],
+    f"{ENTRY}/deposits": [
+        Example(
+            CENTER,
+            200,
+            given(MONEY | {"payer_name": "企业4"}),
+            ids={"registration_id": "paying_id"},
+        )
+    ],
     f"{SALE}/deposit-reconciliations": [Example(CENTER, 409)],
     f"{SALE}/sealed-bids": [Example(an_enterprise(1), 201, lambda world: world.sealed)],
     f"{SALE}/sealed-bids/{{receipt_id}}/withdrawals": [Example(an_enterprise(1), 404)],

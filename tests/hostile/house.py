@@ -95,10 +95,11 @@ class World:
         await draft.draft()
         room = Room(house, MARKET)
         await room.announce()
-        for number in (1, 2, 3):
+        for number in (1, 2, 3, 4):
             await screen(house, number)
         entered = await room.enter(1)
         waiting = await room.register(2)
+        paying = await room.register(4)
         room.at(OPENS)
         bid = await room.seal(1)
         world = cls(house, room)
@@ -118,6 +119,7 @@ class World:
             "draft_id": draft.sale_id,
             "registration_id": waiting.registration_id,
             "entered_id": entered.registration_id,
+            "paying_id": paying.registration_id,
             "request_id": cancelling.request_id,
         }
         return world
