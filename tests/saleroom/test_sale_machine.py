@@ -223,6 +223,8 @@ class SaleMachine(RuleBasedStateMachine):
         wanted = "DepositLate" if model.at > model.instants["deposit_due_at"] else ""
         if entrant.deposit != "PENDING":
             wanted = "DepositAlreadyRecorded"
+        if entrant.state not in {"REGISTERED", "QUALIFIED"}:
+            wanted = "RegistrationStateNotAllowed"
         if model.is_reconciled:
             wanted = "AlreadyReconciled"
         if model.now not in {"ANNOUNCED", "OPEN", "CLOSED"}:
@@ -285,7 +287,11 @@ class SaleMachine(RuleBasedStateMachine):
         later = {name: model.instants[name] + DAY for name in moved}
         timetable = {name: to.isoformat() for name, to in later.items()}
         form = CorrectionIn.model_validate({"text": "补充说明", "timetable": timetable})
-        if self.on_sale("" if model.takes_part else NOT_ALLOWED, correct_notice, form):
+        left = (model.instants | later)["closes_at"] - model.at
+        wanted = "" if left >= 3 * DAY else "TimetableWrong"
+        wanted = wanted if model.takes_part else NOT_ALLOWED
+        work = self.bench.house.run(lambda s: correct_notice(s, TOY, self.story.sale_id, form))
+        if self.does(wanted, work):
             model.corrections += 1
             model.instants |= later
 
