@@ -36,10 +36,11 @@ OFFERS = tuple(
     tuple(offer.split(":"))
     for offer in ("243.17:2683", "193.29:1787", "237.43:4391", "231.61:3373", "227.89:3847")
 )
-# What moves by itself: clock, process, the ledger's check, the house's questions to each other.
+# What moves by itself: clock, process, the ledger's check, the house's questions to each other, how
+# long ago a relay was last level, which it is without anything to send, too.
 TIMELY = re.compile(
     r"python_|process_|\w+_(bucket|sum|created)\b|yaosu_clock_offset_seconds|yaosu_ledger_|"
-    r"yaosu_task_restarts_total"
+    r"yaosu_task_restarts_total|yaosu_outbox_oldest_unsent_seconds"
     r'|\w+\{.*route="/(v1/(events|checkpoints|clock|keys)|metrics|readyz|healthz)'
 )
 BYTES = re.compile(r"\\+x((?:[0-9a-f]{2})+)")
