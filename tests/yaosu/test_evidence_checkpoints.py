@@ -67,13 +67,19 @@ async def test_neither_an_export_nor_its_check_holds_many(
     assert f"{COUNT + 2} 个" in [finding.seen for finding in report.findings]
 
 
+async def three_signed(house: Database, folder: Path) -> Path:
+    """A file of evidence with three checkpoints, told facts before the last."""
+    file = folder / "evidence.zip"
+    await tell_all(house, Story().facts())
+    await house.run(sign_checkpoint, "worker")
+    await exported(house, file)
+    return file
+
+
 async def test_a_checkpoint_signed_back_and_forth_is_found(
     kit_house: Database, tmp_path: Path
 ) -> None:
-    file = tmp_path / "evidence.zip"
-    await tell_all(kit_house, Story().facts())
-    await kit_house.run(sign_checkpoint, "worker")
-    await exported(kit_house, file)
+    file = await three_signed(kit_house, tmp_path)
     content = read(file)
     first, second, third = lines(content[CHECKPOINTS])
     for order in ((second, first, third), (first, third, second)):
@@ -86,10 +92,7 @@ async def test_a_checkpoint_signed_back_and_forth_is_found(
 async def test_two_chains_signed_for_one_place_are_found(
     kit_house: Database, tmp_path: Path, is_held: bool, is_later: bool
 ) -> None:
-    file = tmp_path / "evidence.zip"
-    await tell_all(kit_house, Story().facts())
-    await kit_house.run(sign_checkpoint, "worker")
-    await exported(kit_house, file)
+    file = await three_signed(kit_house, tmp_path)
     content = read(file)
     first, second, third = lines(content[CHECKPOINTS])
     line, other = (third, second) if is_later else (second, third)

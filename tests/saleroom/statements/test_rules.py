@@ -98,6 +98,16 @@ def test_a_field_that_says_nothing_usable(field: str, text: str) -> None:
     assert text == "" or text not in fault.reason
 
 
+@pytest.mark.parametrize(
+    ("text", "sub_account"),
+    [("", ""), ("\u3000", ""), ("3705 0212\u00a034", "3705021234"), ("无", "无")],
+)
+def test_an_odd_sub_account_loses_no_money(text: str, sub_account: str) -> None:
+    line = read(子账号=text)
+    assert isinstance(line, Line)
+    assert line.sub_account == sub_account
+
+
 @pytest.mark.parametrize("field", ["流水号", "对方账号", "子账号"])
 @pytest.mark.parametrize("kind", ["NUMBER", "TIME"])
 def test_a_code_in_a_number_s_cell_is_refused(field: str, kind: str) -> None:

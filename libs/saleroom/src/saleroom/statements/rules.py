@@ -154,9 +154,10 @@ def _account(cell: Cell) -> str:
 def _sub_account(cell: Cell) -> str:
     _require_text(cell)
     # Of any other text nobody has the number: the money is kept, undecided.
-    if len(cell.text) > 40 or not cell.text.isprintable():
+    text = "".join(cell.text.split())
+    if len(text) > 40 or not text.isprintable():
         raise ValueError("过长或含有不允许的字符")
-    return cell.text.replace(" ", "")
+    return text
 
 
 def _memo(cell: Cell) -> str:
