@@ -23,7 +23,9 @@ READ_EVERY_S = 0.1
 COMMANDERS = 8
 COMMAND_EVERY_S = 1.0
 AT_ONCE_S = 0.5
+# Of a freeze of a minute: in fewer reads the slowest few say what else the machine did.
 READ_P99_S_MAX = 0.5
+JUDGED_FROM_S = 60.0
 RETRY_AFTER_S_MAX = 3
 RECOVERY_S_MAX = 10.0
 # Who is frozen, and whether commands can be carried out without them.
@@ -116,7 +118,7 @@ async def frozen(crowd: Crowd, seconds: float, findings: Findings) -> None:
     ordered = sorted(looker.waits) or [float("inf")]
     p99_s = ordered[len(ordered) * 99 // 100]
     findings.figures |= {"board_reads": len(ordered), "board_read_p99_s": round(p99_s, 3)}
-    if p99_s > READ_P99_S_MAX:
+    if seconds >= JUDGED_FROM_S and p99_s > READ_P99_S_MAX:
         findings.fault("G12", f"the board is read in {p99_s:.3f} s, p99")
     for name in ("commands_refused", "commands_done_meanwhile"):
         if findings.figures.get(name, 0) < seconds / 10:

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from lab.catalogue import caught
+from lab.least import LAB
 from lab.plans import PLANS
 from lab.run import Asked, Lab
 
@@ -20,27 +21,41 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 TESTS = Path(__file__).parents[1]
 
 
-def test_the_house_keeps_its_promises_while_each_part_dies(tmp_path: Path) -> None:
-    asked = Asked(PLANS["P0"], seed=1, minutes=0.4)
-    report = asyncio.run(Lab(asked, tmp_path, print).run())
-    assert report["faults"] == {}, report["replay"]
-    figures = report["figures"]
-    # It was hurt and at work: a run in which nothing happened shows nothing.
-    assert figures["kills"] >= 9
-    assert all(starts >= 2 for starts in figures["starts_by_role"].values())
-    assert figures["answered_writes"] > 60
-    assert figures["closings"] >= 3
-    assert figures["bids_judged"] > 5
-    assert figures["samples"] > 5
-    assert figures["canaries_sought"] > 5
-    assert figures["bytes_scanned"] > 10_000_000
-    assert figures["isolation_probes"] > 5
-    assert figures["coal_rows"] > 200
-    assert figures["pledges"] >= 2
-    assert figures["releases"] >= 4
+# It was hurt and at work: a run in which nothing happened shows nothing.
+ENOUGH = {
+    "kills": 9,
+    "answered_writes": 61,
+    "closings": 3,
+    "bids_judged": 6,
+    "samples": 6,
+    "canaries_sought": 6,
+    "bytes_scanned": 10_000_001,
+    "isolation_probes": 6,
+    "coal_rows": 201,
+    "pledges": 2,
+    "releases": 4,
     # From the last wipe of the wire on, whenever that was.
-    assert figures["wire_records"] > 5
-    assert figures["unknown_at_end"] == 0
+    "wire_records": 6,
+}
+
+
+# A slow machine does less in as many seconds: what showed too little is played at greater length.
+@pytest.mark.timeout(600)
+def test_the_house_keeps_its_promises_while_each_part_dies(tmp_path: Path) -> None:
+    too_little: object = None
+    for place, minutes in enumerate((0.4, 0.8, 1.6)):
+        asked = Asked(PLANS["P0"], seed=1, minutes=minutes)
+        report = asyncio.run(Lab(asked, tmp_path / str(place), print).run())
+        figures = report["figures"]
+        assert report["faults"].keys() <= {LAB}, (report["faults"], report["replay"])
+        assert figures["unknown_at_end"] == 0
+        too_little = report["faults"].get(LAB) or [
+            f"{name}: {figures.get(name)}" for name in ENOUGH if figures.get(name, 0) < ENOUGH[name]
+        ]
+        if not too_little:
+            break
+    assert not too_little
+    assert all(starts >= 2 for starts in figures["starts_by_role"].values())
 
 
 def test_the_board_is_served_while_a_service_is_frozen_whole(tmp_path: Path) -> None:
