@@ -6,20 +6,26 @@ from typing import Any
 
 import pytest
 
-from builders import a_lot, an_issue
+from builders import a_booking, a_lot, a_project_code, an_issue
+from contracts.sale import DeliveryReversed
 from databases import rows
-from marketkit.db import Database, Session
+from marketkit.db import Database, Session, new_id
 from marketkit.errors import InputInvalid
 from marketkit.ledger import InsufficientFreeQuantity
+from marketkit.movements import Leg, Movement
+from marketkit.outbox import EVENT_BYTES_MAX
 from marketkit.signing import b64, sm3
-from saleroom.notices import actions
+from marketkit.units import MINOR_MAX
+from saleroom.notices import actions, rules
 from saleroom.notices.actions import ReasonIn, SaleRef
 from saleroom.notices.rules import (
+    SALE_LOTS_MAX,
     FairReviewMissing,
     SaleStateNotAllowed,
     SaleUnknown,
     TermsOutOfBounds,
     TimetableWrong,
+    TooManyLots,
 )
 from saleroom.shares import KeyOfficersWrong, join_shares, unwrap_share
 from toy_market import (
@@ -197,6 +203,52 @@ async def test_supply_out_of_barred_lots_bars_dual_high_buyers(room: Room) -> No
     await room.announce_draft()
     assert (await room.sale()).is_dual_high_barred
     assert (await events_of(room.house))[-1]["data"]["terms"]["is_dual_high_barred"] is True
+
+
+async def test_supply_of_more_lots_than_a_delivery_can_tell_is_not_announced(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await room.draft()
+    await rows(room.house, "UPDATE balance SET posted = 0", "market")
+
+    async def issued(session: Session) -> None:
+        for _ in range(4):
+            one = a_booking("ISSUE", new_id())
+            await an_issue(session, 2_500_000, STORE, booking=one)
+
+    await room.house.run(issued)
+    await room.drill()
+    monkeypatch.setattr(rules, "SALE_LOTS_MAX", 3)
+    with pytest.raises(TooManyLots) as refused:
+        await room.announce_draft()
+    assert (refused.value.code, refused.value.detail) == ("TOO_MANY_LOTS", "共4批，至多3批")
+    assert await rows(room.house, "SELECT 1 FROM hold") == []
+    monkeypatch.setattr(rules, "SALE_LOTS_MAX", 4)
+    await room.announce_draft()
+    assert (await room.sale()).state == "ANNOUNCED"
+
+
+def test_a_delivery_out_of_as_many_lots_as_there_may_be_is_one_event() -> None:
+    most = MINOR_MAX
+    account = f"enterprise:{'9' * 18}:{a_project_code()}"
+    legs = [
+        leg
+        for _ in range(SALE_LOTS_MAX)
+        for leg in (
+            Leg("gov_reserve:province", "ENERGY", new_id(), -most, -most),
+            Leg(account, "ENERGY", new_id(), most, 0),
+        )
+    ]
+    reversed_ = DeliveryReversed(
+        registration_id=new_id(),
+        account=account,
+        quantity="1.000",
+        asset="ENERGY",
+        document_no="文" * 200,
+        reason="由" * 200,
+        movements=[Movement.of(leg) for leg in legs],
+    )
+    assert len(reversed_.model_dump_json().encode()) < EVENT_BYTES_MAX - 2_000
 
 
 @pytest.mark.parametrize("state", ALL_STATES)

@@ -23,6 +23,7 @@ from saleroom.notices.rules import (
     SaleUnknown,
     check_drill,
     check_follows,
+    check_lots,
     check_notice,
     check_order,
     quantity_minor,
@@ -146,6 +147,7 @@ async def announce_sale(session: Session, market: Market, sale_id: str) -> SaleR
         DrillNotPassed: one of them has not answered the last drill with that key; `notice`.
         PledgedQuantity, RightExpired, InsufficientFreeQuantity: the seller's account does not hold
             the supply.
+        TooManyLots: more of them make up the supply than one delivery can tell.
         Refusal: the market's own, of a supply that may not be sold.
     """
     sale = await locked_sale(session, sale_id)
@@ -158,6 +160,7 @@ async def announce_sale(session: Session, market: Market, sale_id: str) -> SaleR
     legs = await hold(
         session, booking(sale, at), sale.source_account, sale.asset, sale.supply_minor
     )
+    check_lots(len(legs))
     lots = await _lots_of(session, legs)
     market.check_supply(lots, policy)
     sale.is_dual_high_barred = any(lot.is_dual_high_barred for lot in lots)

@@ -23,6 +23,9 @@ from marketkit.units import (
 )
 from saleroom.markets import Bounds, SaleRules
 
+# One contract may be delivered out of all of them, each as two movements of one event.
+SALE_LOTS_MAX = 1_000
+
 
 class SaleUnknown(NotFound):
     title = "交易不存在"
@@ -56,6 +59,11 @@ class FollowedSaleWrong(RuleBroken):
 
 class FollowedQuantityExceeded(Conflict):
     title = "出让数量超过所接续交易收回而尚未再次出让的数量"
+    article = "notice"
+
+
+class TooManyLots(Conflict):
+    title = "出让数量所含指标批次过多，请分作几场公告"
     article = "notice"
 
 
@@ -275,3 +283,13 @@ def check_order(timetable: SaleDraftIn | Notice | Timetable) -> None:
         and timetable.deposit_due_at <= timetable.closes_at
     ):
         raise TimetableWrong("各时间先后次序有误", article="notice")
+
+
+def check_lots(count: int) -> None:
+    """A supply of so many lots can be delivered by one event, whoever buys it.
+
+    Raises:
+        TooManyLots: more than 1,000; `notice`.
+    """
+    if count > SALE_LOTS_MAX:
+        raise TooManyLots(f"共{count}批，至多{SALE_LOTS_MAX}批")
