@@ -1,4 +1,4 @@
-"""What the stateful tests share: how much is tried, and a loop of their own to await in.
+"""How much generated tests try, and for the stateful ones a loop of their own to await in.
 
 `./test` tries a few, always the same; `pytest --hypothesis-profile=large` many, always others.
 """
@@ -17,6 +17,11 @@ from marketkit.errors import Refusal
 T = TypeVar("T")
 SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
 
+# How long an example takes is the machine's affair.
+settings.register_profile(
+    "same", derandomize=True, deadline=None, database=None, suppress_health_check=SLOW
+)
+settings.load_profile("same")
 settings.register_profile(
     "large",
     max_examples=1_000,
@@ -25,6 +30,7 @@ settings.register_profile(
     database=None,
     suppress_health_check=SLOW,
     print_blob=True,
+    derandomize=False,
 )
 
 

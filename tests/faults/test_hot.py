@@ -125,7 +125,7 @@ async def test_a_process_frozen_in_a_hot_transaction_does_not_shut_the_lot(
         spent_s = time.monotonic() - began
         assert answer.status == 201
         # Not the five seconds that any other transaction may idle.
-        assert spent_s < 2
+        assert spent_s < 4
         os.kill(frozen.pid, signal.SIGCONT)
         # It lost its place with its lock, and finds out what is left like anybody else.
         assert await outcomes([frozen]) == {"409": 1}

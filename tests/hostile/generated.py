@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
@@ -36,6 +37,10 @@ FORMS = {
     "county-code": st.sampled_from(sorted(COUNTIES)),
     "decimal": st.integers(1, 20_000).map(str),
     "plain-text": WORDS,
+    # What lies out of reach is refused, though the form is right.
+    "date-time": st.datetimes(datetime(1902, 1, 2), datetime(2999, 12, 30)).map(
+        lambda at: at.replace(tzinfo=UTC).isoformat()
+    ),
     "base64url": st.binary(min_size=32, max_size=32).map(b64),
 }
 UNREAD = {

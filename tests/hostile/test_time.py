@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 CALLS = 1_000
 RATIO_MAX = 0.05
-RUNS = 3
+RUNS = 8
 
 # What is asked, of whose objects, and by whom.
 ASKED: dict[str, tuple[str, str]] = {

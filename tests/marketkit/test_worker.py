@@ -115,7 +115,7 @@ async def test_a_loop_that_clings_does_not_hold_the_worker() -> None:
     async with running([Loop("clings", cling)]):
         await asyncio.sleep(0.01)
         began = time.monotonic()
-    assert 4.5 < time.monotonic() - began < 6
+    assert 4.5 < time.monotonic() - began < 9
     await asyncio.wait_for(let_go.wait(), 5)
 
 
