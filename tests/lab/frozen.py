@@ -3,8 +3,10 @@
 import asyncio
 import signal
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 
 import httpx
@@ -39,8 +41,9 @@ class Looker:
     crowd: Crowd
     findings: Findings
     http: httpx.AsyncClient
+    name: str = field(default_factory=new_id)
     waits: list[float] = field(default_factory=list)
-    _commands: int = 0
+    _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     async def read(self) -> dict[str, Any]:
         """The board; whatever is frozen, it must be served."""
@@ -59,9 +62,9 @@ class Looker:
         told = [one["known_at"] for one in board.get("sources", []) if one["market"] == "energy"]
         return datetime.fromisoformat(told[0]) if told and told[0] else None
 
-    async def command(self) -> httpx.Response:
-        self._commands += 1
-        number = self._commands
+    async def command(self, number: int = 0) -> httpx.Response:
+        """A new command, or the one of this number again."""
+        number = number or next(self._numbers)
         form = {
             "uscc": a_uscc(number),
             "project_code": a_project_code(number),
@@ -70,7 +73,7 @@ class Looker:
         }
         headers = {
             "Authorization": f"Bearer {self.crowd.token(county(COUNTY))}",
-            "Idempotency-Key": f"frozen/{new_id()}",
+            "Idempotency-Key": f"{self.name}/{number}",
         }
         url = f"{self.crowd.house.gateway_url}/v1/energy/screenings"
         try:
@@ -89,7 +92,12 @@ class Looker:
     async def command_on(self, *, is_done: bool) -> None:
         while True:
             began = time.monotonic()
-            answer = await self.command()
+            number = next(self._numbers)
+            answer = await self.command(number)
+            # A statement of a busy database may take too long; sent again, the command is done.
+            while is_done and _is_put_off(answer) and time.monotonic() - began < RECOVERY_S_MAX:
+                await asyncio.sleep(0.5)
+                answer = await self.command(number)
             self._note(answer, time.monotonic() - began, is_done=is_done)
             await asyncio.sleep(COMMAND_EVERY_S)
 
@@ -106,6 +114,10 @@ class Looker:
         is_soon = later.isdecimal() and int(later) <= RETRY_AFTER_S_MAX
         if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE or not is_soon:
             self.findings.fault("G12", f"to a frozen service: {answer.status_code}, after {later}")
+
+
+def _is_put_off(answer: httpx.Response) -> bool:
+    return answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
 
 
 async def frozen(crowd: Crowd, seconds: float, findings: Findings) -> None:
