@@ -17,11 +17,6 @@ from marketkit.errors import Refusal
 T = TypeVar("T")
 SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
 
-# How long an example takes is the machine's affair.
-settings.register_profile(
-    "same", derandomize=True, deadline=None, database=None, suppress_health_check=SLOW
-)
-settings.load_profile("same")
 settings.register_profile(
     "large",
     max_examples=1_000,
@@ -30,21 +25,18 @@ settings.register_profile(
     database=None,
     suppress_health_check=SLOW,
     print_blob=True,
-    derandomize=False,
 )
+# How long an example takes is the machine's affair.
+settings.register_profile(
+    "same", derandomize=True, deadline=None, database=None, suppress_health_check=SLOW
+)
+settings.load_profile("same")
 
 
 def how_much(examples: int, steps: int) -> settings:
     if settings.get_current_profile_name() == "large":
         return settings()
-    return settings(
-        max_examples=examples,
-        stateful_step_count=steps,
-        derandomize=True,
-        deadline=None,
-        database=None,
-        suppress_health_check=SLOW,
-    )
+    return settings(max_examples=examples, stateful_step_count=steps)
 
 
 class Bench:
